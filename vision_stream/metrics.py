@@ -1,0 +1,93 @@
+"""All metrics, each with its meaning and its remedy; panels and docs use these words.
+
+Names with the client's spelling stand as the client gave them; all others are ``vision_stream_*`` in base units.
+"""
+
+from __future__ import annotations
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+_log = structlog.get_logger(__name__)
+
+FAST = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30)
+
+# Capture
+detections = Counter("detection_total", "Detections published by a camera.", ["camera"])
+detection_latency = Histogram(
+    "detection_latency_seconds",
+    "Frame read to detection delivered. High: a slow model or broker; lower --fps or use a smaller model.",
+    buckets=FAST,
+)
+inference_seconds = Histogram("vision_stream_inference_seconds", "One frame through the detector.", buckets=FAST)
+frames_skipped = Counter(
+    "vision_stream_frames_skipped_total", "Frames passed over for a newer one, or not delivered.", ["camera", "reason"]
+)
+
+# Streaming
+tasks = Counter(
+    "assessment_tasks_total", "Assessment tasks by their one outcome: assessed, expired or failed.", ["outcome"]
+)
+groups_skipped = Counter("vision_stream_groups_skipped_total", "Groups that got no LLM call, by reason.", ["reason"])
+dead_letters = Counter(
+    "dead_letters_total", "Messages that could not be read or handled; see the dead-letters topic.", ["topic"]
+)
+consumer_lag = Gauge(
+    "kafka_consumer_lag", "Messages behind the end of a partition. Growing: add workers.", ["topic", "partition"]
+)
+consumer_lag_seconds = Gauge(
+    "kafka_consumer_lag_seconds", "Age of the oldest message not yet committed. Above 5 s: add workers.", ["topic"]
+)
+in_flight = Gauge("vision_stream_events_in_flight", "Events taken and not yet acked.", ["agent"])
+retries = Counter("vision_stream_handler_retries_total", "Handlers that failed and were run again.", ["agent"])
+
+# LLM
+llm_requests = Counter(
+    "llm_requests_total",
+    "LLM calls by API key and result. Many failures of one key: see its cooldown.",
+    ["key", "result"],
+)
+llm_latency = Histogram(
+    "llm_latency_seconds",
+    "One LLM call, lease to parsed answer. P95 above 10 s: add keys, or lower max_concurrent_tasks.",
+    buckets=SLOW,
+)
+llm_wait = Histogram("vision_stream_llm_wait_seconds", "A task's wait for a free API key.", buckets=SLOW)
+llm_tokens = Counter("vision_stream_llm_tokens_total", "Tokens by direction: input or output.", ["direction"])
+key_success_rate = Gauge(
+    "api_key_success_rate",
+    "Share of a key's calls in the last 5 minutes that got an answer. Below 0.95: look at it.",
+    ["key"],
+)
+keys_available = Gauge("vision_stream_keys_available", "API keys that are neither cooling nor disabled.")
+
+# Results
+assessments = Counter(
+    "vision_stream_camera_assessments_total", "Joined requests, complete or partial.", ["completeness"]
+)
+alerts = Counter("vision_stream_alerts_total", "Alerts by what happened to them.", ["state"])
+end_to_end = Histogram("vision_stream_end_to_end_seconds", "Frame captured to assessment joined.", buckets=SLOW)
+redis_errors = Counter(
+    "vision_stream_redis_errors_total", "Redis commands that failed; work went on without.", ["store"]
+)
+
+# Gateway
+ws_clients = Gauge("vision_stream_websocket_clients", "Open WebSocket sessions.")
+ws_pushed = Counter("vision_stream_websocket_messages_total", "Messages sent to browsers.", ["type"])
+ws_dropped = Counter("vision_stream_websocket_dropped_total", "Messages a slow browser missed.", ["type"])
+
+
+def serve(first_port: int, *, host: str = "127.0.0.1", tries: int = 40) -> int:
+    """Serve ``/metrics`` on the first free port from ``first_port`` on; returns it. 0 turns it off."""
+    if first_port == 0:
+        return 0
+    for port in range(first_port, first_port + tries):
+        try:
+            start_http_server(port, addr=host)
+        except OSError:
+            continue
+        _log.info("metrics served", url=f"http://{host}:{port}/metrics")
+        return port
+    _log.warning("no free port for metrics", first=first_port, tried=tries)
+    return 0

@@ -1,0 +1,194 @@
+"""What can be set, in one typed place: a section a file of ``config/``, unit in the name, bounds, one sentence each.
+
+Every leaf has one environment name: ``ALGO_`` and its path joined by ``_``, as ``ALGO_KAFKA_BOOTSTRAP_SERVERS`` or
+``ALGO_KAFKA_SCHEDULER_MAX_CONCURRENT_TASKS``. ``vision_stream.config`` reads files and environment into it and says
+where an error stands; this module only declares.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Role = Literal["task_generator", "llm_scheduler", "result_aggregator"]
+ROLES: tuple[Role, ...] = ("task_generator", "llm_scheduler", "result_aggregator")
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class TopicSettings(Section):
+    name: Name
+    partitions: int = Field(
+        default=16, ge=1, le=1000, description="raising it later changes which partition a camera is in"
+    )
+    retention_s: int = Field(default=3600, ge=60, description="how long Kafka keeps a message")
+
+
+class TopicsSettings(Section):
+    """All topics that meet in an agent or a table have the same number of partitions."""
+
+    detection_results: TopicSettings = TopicSettings(name="detection-results", retention_s=3600)
+    assessment_tasks: TopicSettings = TopicSettings(name="assessment-tasks", retention_s=2 * 3600)
+    risk_assessment_results: TopicSettings = TopicSettings(name="risk-assessment-results", retention_s=24 * 3600)
+    camera_assessments: TopicSettings = TopicSettings(name="camera-assessments", retention_s=24 * 3600)
+    camera_status: TopicSettings = TopicSettings(name="camera-status", retention_s=7 * 24 * 3600)
+    dead_letters: TopicSettings = TopicSettings(name="dead-letters", retention_s=7 * 24 * 3600)
+
+
+class SchedulerSettings(Section):
+    max_concurrent_tasks: int = Field(default=50, ge=1, le=2000, description="LLM calls in flight in one worker")
+    task_deadline_s: float = Field(
+        default=30.0, gt=0, le=600, description="from capture; later, a task expires uncalled"
+    )
+    call_deadline_s: float = Field(
+        default=25.0,
+        gt=0,
+        lt=60,
+        description="one task's LLM calls, retries and waiting included; under Faust's broker_rebalance_timeout",
+    )
+
+
+class KafkaSettings(Section):
+    """config/kafka.yaml"""
+
+    bootstrap_servers: tuple[str, ...] = Field(
+        default=("localhost:9092",), min_length=1, description="host:port of brokers"
+    )
+    app_id: Name = Field(default="vision-stream", description="prefix of consumer groups and changelog topics")
+    replication_factor: int = Field(default=1, ge=1, le=10, description="3 on a cluster")
+    connect_timeout_s: float = Field(default=60.0, gt=0, le=3600, description="how long a start waits for the broker")
+    session_timeout_s: float = Field(
+        default=6.0, ge=1, le=300, description="silence after a kill before others take over"
+    )
+    topics: TopicsSettings = TopicsSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+
+
+class RedisSettings(Section):
+    url: SecretStr = Field(default=SecretStr("redis://localhost:6379/0"), description="may hold a password")
+    latest_ttl_s: int = Field(default=300, ge=1, description="camera:{id}:latest")
+    alerts_kept: int = Field(default=100, ge=1, le=10_000, description="alerts:{id}")
+    evidence_ttl_s: int = Field(default=300, ge=30, description="a group's picture; outlives the task's deadline")
+    frame_ttl_s: int = Field(default=30, ge=1, description="a camera's newest frame")
+    timeout_s: float = Field(default=1.0, gt=0, le=30, description="one command")
+
+
+class KeySettings(Section):
+    """One API key of config/api_keys.yaml."""
+
+    id: Name
+    api_key: SecretStr = Field(description="the key, or ${NAME} of an environment variable")
+    base_url: str = Field(default="https://api.openai.com/v1", description="of any OpenAI-compatible endpoint")
+    model: str = "gpt-4o-mini"
+    priority: int = Field(default=1, ge=1, le=100, description="weight under selection_strategy: weighted")
+    qps_limit: float | None = Field(default=None, gt=0, le=10_000, description="calls a second; none: not limited")
+    rpm_limit: int | None = Field(default=None, gt=0, le=1_000_000, description="calls a minute; none: not limited")
+    enabled: bool = True
+
+
+class CoolingSettings(Section):
+    min_cooldown: float = Field(default=5.0, gt=0, le=3600, description="seconds, after a key's first failure")
+    max_cooldown: float = Field(default=60.0, gt=0, le=86_400, description="seconds, however often it fails")
+
+
+class LLMSettings(Section):
+    """config/api_keys.yaml"""
+
+    keys: tuple[KeySettings, ...] = ()
+    selection_strategy: Literal["least_loaded", "round_robin", "weighted"] = "least_loaded"
+    cooling: CoolingSettings = CoolingSettings()
+    request_timeout_s: float = Field(default=15.0, gt=0, lt=60, description="one HTTP request")
+    max_attempts: int = Field(default=3, ge=1, le=10, description="LLM calls for one task")
+    max_output_tokens: int = Field(default=400, ge=16, le=8192)
+
+
+class ClusteringSettings(Section):
+    max_distance_px: float = Field(
+        default=150.0, gt=0, description="between box centres at 1080 lines; scaled with the frame"
+    )
+    min_group_size: int = Field(default=2, ge=1, le=100)
+    single_people: bool = Field(default=False, description="a lone person is a group of one too")
+
+
+class GatingSettings(Section):
+    cooldown_s: float = Field(default=2.0, ge=0, description="between two requests of one camera")
+    reassess_after_s: float = Field(default=10.0, gt=0, description="an unchanged group's verdict is old after this")
+    reassess_high_after_s: float = Field(default=3.0, gt=0, description="the same where the last verdict was high")
+    max_groups_per_request: int = Field(default=5, ge=1, le=50)
+
+
+class GatewaySettings(Section):
+    host: str = Field(default="127.0.0.1", description="loopback unless set")
+    port: int = Field(default=8000, ge=0, le=65535)
+    token: SecretStr | None = Field(
+        default=None, description="wanted as `Authorization: Bearer` or `?token=` where set"
+    )
+    allowed_origins: tuple[str, ...] = Field(default=(), description="of browsers, beside the gateway's own")
+
+
+class PrometheusSettings(Section):
+    port: int = Field(default=9090, ge=0, le=65535, description="first port tried for /metrics of a process; 0: off")
+    scrape_interval: str = Field(default="15s", pattern=r"^\d+(ms|s|m)$")
+
+
+class MonitoringSettings(Section):
+    """config/monitoring.yaml"""
+
+    prometheus: PrometheusSettings = PrometheusSettings()
+
+
+class ModelSettings(Section):
+    """config/model.yaml"""
+
+    backend: Literal["onnx", "ultralytics"] = "onnx"
+    path: str = Field(
+        default="demo", description="a model file; demo: the shipped one, trained on simulated scenes only"
+    )
+    confidence: float = Field(default=0.35, ge=0, le=1)
+    iou: float = Field(default=0.5, gt=0, le=1, description="overlap above which the weaker of two boxes is dropped")
+    classes: tuple[str, ...] = Field(default=(), description="names to keep; none: all")
+
+
+class CameraSettings(Section):
+    id: Name
+    source: SecretStr = Field(description="file, directory, URL, webcam index or sim:scene; may hold a password")
+    name: str = ""
+    fps: float = Field(default=2.0, gt=0, le=60)
+    prompt_profile: str = "default"
+    enabled: bool = True
+
+
+class CamerasSettings(Section):
+    """config/cameras.yaml"""
+
+    cameras: tuple[CameraSettings, ...] = ()
+
+
+class Settings(Section):
+    enable_kafka_streaming: bool = Field(default=False, description="false: one process, no infrastructure")
+    enable_redis: bool | None = Field(default=None, description="none: as enable_kafka_streaming")
+    stream_roles: tuple[Role, ...] = Field(
+        default=ROLES, min_length=1, description="the agents that a Faust worker runs"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto: JSON where stderr is no terminal"
+    )
+    data_dir: str = Field(default="var", description="where processes keep files")
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    llm: LLMSettings = LLMSettings()
+    clustering: ClusteringSettings = ClusteringSettings()
+    gating: GatingSettings = GatingSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    model: ModelSettings = ModelSettings()
+    cameras: CamerasSettings = CamerasSettings()
+
+    @property
+    def redis_enabled(self) -> bool:
+        return self.enable_kafka_streaming if self.enable_redis is None else self.enable_redis
