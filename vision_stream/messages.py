@@ -117,6 +117,10 @@ class Detection(Struct, frozen=True, kw_only=True):
     prompt_profile: Word = "default"
     schema_version: Annotated[int, Meta(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
 
+    def __post_init__(self) -> None:
+        if [group.index for group in self.groups] != list(range(len(self.groups))):
+            raise ValueError("group indexes are not 0, 1, 2, ...: two groups would share a task id")
+
 
 class AssessmentTask(Struct, frozen=True, kw_only=True):
     """One group for one LLM call. ``task_id`` is ``detection_id/group index``; ``request_id`` the detection's id."""
@@ -177,9 +181,9 @@ GroupAssessment = Assessed | Expired | Failed
 
 
 class Overdue(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="overdue"):
-    """A tick from the aggregator to itself: this request's deadline has passed."""
+    """A tick from the aggregator to itself: at ``at`` something of this camera was overdue, ``request_id`` first."""
 
-    request_id: Id
+    request_id: Id  # or the id of an alert that nothing has confirmed for long
     camera_id: CameraId
     at: Epoch
 

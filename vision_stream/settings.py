@@ -121,6 +121,11 @@ class GatingSettings(Section):
     max_groups_per_request: int = Field(default=5, ge=1, le=50)
 
 
+class AlertSettings(Section):
+    min_level: Literal["low", "medium", "high"] = Field(default="high", description="the verdict that opens an alert")
+    resolve_after_s: float = Field(default=20.0, gt=0, description="without confirmation; above reassess_high_after_s")
+
+
 class GatewaySettings(Section):
     host: str = Field(default="127.0.0.1", description="loopback unless set")
     port: int = Field(default=8000, ge=0, le=65535)
@@ -184,6 +189,7 @@ class Settings(Section):
     llm: LLMSettings = LLMSettings()
     clustering: ClusteringSettings = ClusteringSettings()
     gating: GatingSettings = GatingSettings()
+    alerts: AlertSettings = AlertSettings()
     gateway: GatewaySettings = GatewaySettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     model: ModelSettings = ModelSettings()

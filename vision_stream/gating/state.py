@@ -1,0 +1,66 @@
+"""What the gate remembers of one camera. Small: it is written whole, once a detection."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from vision_stream.messages import Box, Detection, RiskLevel
+
+SESSIONS_KEPT = 4  # a capture worker's last runs; their detections may still be replayed
+GROUPS_KEPT = 50
+TRACKS_KEPT = 200
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """How a group looked when it was sent, and what came back."""
+
+    task_id: str
+    at: float  # captured_at of the frame that was sent
+    box: Box
+    track_ids: tuple[int, ...]
+    label_counts: dict[str, int]
+    verdict: RiskLevel | None = None
+    answered: bool = False  # an outcome is in; without a verdict it was a failed or expired one
+
+
+class RememberedGroup(Struct, frozen=True, kw_only=True):
+    box: Box
+    track_ids: tuple[int, ...]
+    seen_at: float
+    judged: Judged | None = None
+
+
+class Position(Struct, frozen=True, array_like=True):
+    """Where a tracked object's centre was, in pixels."""
+
+    track_id: int
+    x: float
+    y: float
+    at: float
+
+
+class CameraGate(Struct, frozen=True, kw_only=True):
+    session: str = ""
+    sequence: int = -1  # the last one handled in that session
+    past_sessions: tuple[str, ...] = ()
+    last_request_at: float | None = None
+    groups: tuple[RememberedGroup, ...] = ()
+    positions: tuple[Position, ...] = ()
+
+
+def handled(state: CameraGate, detection: Detection) -> bool:
+    """Has this detection been decided before? A session's detections arrive in the order of their sequence."""
+    if detection.session == state.session:
+        return detection.sequence <= state.sequence
+    return detection.session in state.past_sessions
+
+
+def positions_of(detection: Detection, before: tuple[Position, ...]) -> tuple[Position, ...]:
+    """The newest position of each track, those out of sight included while there is room."""
+    now = tuple(
+        Position(o.track_id, (o.box.x1 + o.box.x2) / 2, (o.box.y1 + o.box.y2) / 2, detection.times.captured_at)
+        for o in detection.objects
+        if o.track_id is not None
+    )
+    seen = {p.track_id for p in now}
+    return (now + tuple(p for p in before if p.track_id not in seen))[:TRACKS_KEPT]
