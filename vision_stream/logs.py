@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from vision_stream.redaction import mask_rendered
+
 QUIET = ("aiokafka", "faust.transport", "urllib3", "asyncio", "httpx", "openai")  # at WARNING: they say a line a fetch
 
 
@@ -50,5 +52,8 @@ def hush() -> None:
 def _renderers(as_json: bool) -> list[structlog.types.Processor]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_json:
-        return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [drop, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(), mask_rendered]
+    # Plain tracebacks: the default ones show local variables, and with them whatever secret is at hand.
+    plain = structlog.dev.plain_traceback
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+    return [drop, console, mask_rendered]
