@@ -78,7 +78,7 @@ def join(
         )
     pending = _add(state, message)
     if len(pending.outcomes) < message.group_count:
-        waiting = _without(state, message.request_id) + (pending,)
+        waiting = (*_without(state, message.request_id), pending)
         return _bounded(replace(state, pending=waiting), alerts, now)
     return _close(state, pending, alerts, now)
 
