@@ -13,7 +13,7 @@ checked when a message is read, and ``decode`` raises ``MessageError`` and nothi
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 import msgspec
 from msgspec import Meta, Struct
@@ -257,7 +257,11 @@ def encode(message: Struct) -> bytes:
     return _encoder.encode(message)
 
 
-def decode(payload: bytes | None, kind: type[T]) -> T:
+@overload
+def decode(payload: bytes | None, kind: type[T]) -> T: ...
+@overload
+def decode(payload: bytes | None, kind: Any) -> Any: ...  # a union, which is no type to a type checker
+def decode(payload: bytes | None, kind: Any) -> Any:
     """Read a message of type ``kind`` (a Struct or a union of them).
 
     Raises:

@@ -1,0 +1,141 @@
+"""The three stages in one process: what the agents do over Kafka, done with the same core and no infrastructure.
+
+What is in flight is lost when the process ends: that is what mode 2 is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from typing import Protocol
+
+import structlog
+
+from vision_stream import metrics
+from vision_stream.background import Background
+from vision_stream.gating import CameraGate, gate, learn
+from vision_stream.joining import CameraResults, join, overdue
+from vision_stream.messages import (
+    Alert,
+    AssessmentTask,
+    CameraAssessment,
+    CameraMessage,
+    CameraStatus,
+    Detection,
+    GroupAssessment,
+    Overdue,
+    encode,
+)
+from vision_stream.settings import Settings
+from vision_stream.stores import AssessmentCache
+
+_log = structlog.get_logger(__name__)
+
+TASKS_PER_CALL = 10  # tasks held for each call in flight. More would only wait for their deadline
+TICK_S = 1.0
+
+
+class Assessor(Protocol):
+    async def assess(self, task: AssessmentTask) -> GroupAssessment: ...
+
+
+class Audience(Protocol):
+    """Whoever shows results: the gateway's hub."""
+
+    async def detection(self, detection: Detection) -> None: ...
+
+    async def status(self, status: CameraStatus) -> None: ...
+
+    async def assessment(self, message: CameraMessage) -> None: ...
+
+
+class Pipeline:
+    """A sink for capture workers. Detections are shown at once; their assessment follows and never holds them up."""
+
+    def __init__(self, settings: Settings, assessor: Assessor, audience: Audience, cache: AssessmentCache) -> None:
+        self._settings = settings
+        self._assessor = assessor
+        self._audience = audience
+        self._cache = cache
+        self._gates: defaultdict[str, CameraGate] = defaultdict(CameraGate)
+        self._results: defaultdict[str, CameraResults] = defaultdict(CameraResults)
+        self._joining: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._assessing: dict[str, AssessmentTask] = {}
+        self._limit = TASKS_PER_CALL * settings.kafka.scheduler.max_concurrent_tasks
+        self._background = Background()
+
+    async def start(self) -> None:
+        self._background.spawn(self._ticks(), name="overdue")
+
+    async def close(self) -> None:
+        await self._background.close()
+
+    async def drain(self, within_s: float) -> bool:
+        """Wait until every task has its outcome; False where ``within_s`` was not enough."""
+        until = time.monotonic() + within_s
+        while self._assessing and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+        return not self._assessing
+
+    async def status(self, status: CameraStatus) -> None:
+        await self._audience.status(status)
+
+    async def detection(self, detection: Detection) -> None:
+        await self._audience.detection(detection)
+        if len(self._assessing) >= self._limit:
+            metrics.groups_skipped.labels("too many tasks waiting").inc(len(detection.groups))
+            return
+        gated = gate(
+            self._gates[detection.camera_id],
+            detection,
+            self._settings.gating,
+            task_deadline_s=self._settings.kafka.scheduler.task_deadline_s,
+            now=time.time(),
+        )
+        self._gates[detection.camera_id] = gated.state
+        for reason, count in gated.skips.items():
+            metrics.groups_skipped.labels(reason).inc(count)
+        for task in gated.tasks:
+            self._assessing[task.task_id] = task
+            self._background.spawn(self._assess(task), name=f"assess {task.task_id}")
+
+    async def _assess(self, task: AssessmentTask) -> None:
+        try:
+            outcome = await self._assessor.assess(task)
+            metrics.tasks.labels(type(outcome).__name__.lower()).inc()
+            await self._join(outcome)
+        finally:
+            del self._assessing[task.task_id]
+
+    async def _join(self, message: GroupAssessment | Overdue) -> None:
+        camera_id = message.camera_id
+        async with self._joining[camera_id]:
+            joined = join(self._results[camera_id], message, self._settings.alerts, now=time.time())
+            self._results[camera_id] = joined.state
+            for news in joined.messages:
+                await self._publish(news)
+
+    async def _publish(self, news: CameraMessage) -> None:
+        await self._audience.assessment(news)
+        if isinstance(news, Alert):
+            metrics.alerts.labels(news.state).inc()
+            await self._cache.record_alert(news)
+            return
+        self._learn(news)
+        await self._cache.put_latest(news.camera_id, encode(news), ttl_s=self._settings.redis.latest_ttl_s)
+
+    def _learn(self, assessment: CameraAssessment) -> None:
+        self._gates[assessment.camera_id] = learn(self._gates[assessment.camera_id], assessment)
+        metrics.assessments.labels("complete" if assessment.complete else "partial").inc()
+        if assessment.times.joined_at is not None:
+            metrics.end_to_end.observe(assessment.times.joined_at - assessment.times.captured_at)
+
+    async def _ticks(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.time()
+            for camera_id, results in list(self._results.items()):
+                late = overdue(results, now, self._settings.alerts)
+                if late:
+                    await self._join(Overdue(request_id=late[0], camera_id=camera_id, at=now))
