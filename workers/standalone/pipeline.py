@@ -61,7 +61,9 @@ class Pipeline:
         self._gates: defaultdict[str, CameraGate] = defaultdict(CameraGate)
         self._results: defaultdict[str, CameraResults] = defaultdict(CameraResults)
         self._joining: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._assessing: dict[str, AssessmentTask] = {}
+        self._assessing: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._limit = TASKS_PER_CALL * settings.kafka.scheduler.max_concurrent_tasks
         self._background = Background()
 
@@ -73,10 +75,11 @@ class Pipeline:
 
     async def drain(self, within_s: float) -> bool:
         """Wait until every task has its outcome; False where ``within_s`` was not enough."""
-        until = time.monotonic() + within_s
-        while self._assessing and time.monotonic() < until:
-            await asyncio.sleep(0.05)
-        return not self._assessing
+        try:
+            await asyncio.wait_for(self._idle.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def status(self, status: CameraStatus) -> None:
         await self._audience.status(status)
@@ -97,7 +100,8 @@ class Pipeline:
         for reason, count in gated.skips.items():
             metrics.groups_skipped.labels(reason).inc(count)
         for task in gated.tasks:
-            self._assessing[task.task_id] = task
+            self._assessing.add(task.task_id)
+            self._idle.clear()
             self._background.spawn(self._assess(task), name=f"assess {task.task_id}")
 
     async def _assess(self, task: AssessmentTask) -> None:
@@ -106,7 +110,9 @@ class Pipeline:
             metrics.tasks.labels(type(outcome).__name__.lower()).inc()
             await self._join(outcome)
         finally:
-            del self._assessing[task.task_id]
+            self._assessing.discard(task.task_id)
+            if not self._assessing:
+                self._idle.set()
 
     async def _join(self, message: GroupAssessment | Overdue) -> None:
         camera_id = message.camera_id
