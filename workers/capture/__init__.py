@@ -1,0 +1,13 @@
+"""The capture worker: a camera's frames in, detections out. Read it in the order of the data.
+
+sources    a file, directory, URL, webcam or simulated scene as a generator of frames
+reader     the thread that runs that generator, as decoding blocks
+mailbox    the one slot between thread and event loop: the newest frame wins
+feed       reconnects, notices a stall, says what state the camera is in
+inference  the one thread in which frames are looked at; cameras may share it
+eyes       what is done to a frame there: detectors -> tracking -> clustering -> pictures
+evidence   puts a group's picture where the LLM scheduler finds it, before the event that names it
+worker     the above for one camera
+sink       where detections go: Kafka, or whoever implements its protocol in process
+run        several workers until they end or are told to; the command line
+"""

@@ -1,0 +1,96 @@
+"""A camera's frames, come what may: reconnects with growing waits, notices a stall, says what state the camera is in."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from vision_stream.messages import CameraState
+from workers.capture.mailbox import Mailbox, SourceEnded
+from workers.capture.pacing import backoff_s
+from workers.capture.reader import Reader
+from workers.capture.sources.base import Frame, FrameSource, SourceError
+
+MAX_ABANDONED = 3  # threads of one camera left hanging in a driver. One more would only hang too
+
+
+@dataclass(frozen=True)
+class FeedPolicy:
+    stall_s: float = 12.0  # without a frame; above a stream's own 5 s to open and 5 s to read
+    first_retry_s: float = 0.5
+    max_retry_s: float = 30.0
+
+
+class Feed:
+    """Frames of one source. ``changed(state, reason)`` is awaited at each change of the camera's state."""
+
+    def __init__(
+        self,
+        source: FrameSource,
+        *,
+        changed: Callable[[CameraState, str], Awaitable[None]],
+        skipped: Callable[[], None] = lambda: None,
+        policy: FeedPolicy | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._source = source
+        self._changed = changed
+        self._skipped = skipped
+        self._policy = policy or FeedPolicy()
+        self._chance = chance
+        self._abandoned: list[Reader] = []
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield frames until the source ends; for ever where it is live. Close it when you leave (``aclosing``).
+
+        Raises:
+            SourceError: a source that is not live broke off.
+        """
+        attempt = 0
+        while True:
+            mailbox = Mailbox(keep_all=self._source.keep_all, skipped=self._skipped)
+            reader = Reader(self._source, mailbox)
+            reader.start()
+            try:
+                while True:
+                    frame = await self._next(mailbox)
+                    attempt = 0
+                    await self._changed("online", "")
+                    yield frame
+            except SourceEnded:
+                if not self._source.live:
+                    return
+                reason = "the source ended"
+            except SourceError as error:
+                if not self._source.live:
+                    raise
+                reason = error.what
+            finally:
+                reader.stop()
+                self._abandoned.append(reader)
+            await self._pause(attempt, reason)
+            attempt += 1
+
+    async def _next(self, mailbox: Mailbox) -> Frame:
+        try:
+            async with asyncio.timeout(self._policy.stall_s):
+                return await mailbox.take()
+        except TimeoutError:
+            reason = f"no frame for {self._policy.stall_s:g} s"
+            await self._changed("stalled", reason)
+            raise SourceError(f"{self._source.name}: {reason}") from None
+
+    async def _pause(self, attempt: int, reason: str) -> None:
+        """Wait before the next try, and for as long as too many readers hang."""
+        await self._changed("reconnecting", reason)
+        while True:
+            wait = backoff_s(
+                attempt, self._chance(), first_s=self._policy.first_retry_s, max_s=self._policy.max_retry_s
+            )
+            await asyncio.sleep(wait)
+            self._abandoned = [reader for reader in self._abandoned if reader.alive]
+            if len(self._abandoned) < MAX_ABANDONED:
+                return
+            await self._changed("stalled", f"{len(self._abandoned)} reads hang in the driver")

@@ -1,0 +1,82 @@
+"""Frame sources: ``open_source`` turns what a user writes into one of them.
+
+video.avi             file       played at its own speed or as fast as wanted, once or looped
+pictures/             images     a directory of pictures, in the order of their names
+rtsp:// http:// ...   stream     what FFmpeg opens, RTSP over TCP
+0  /dev/video0        webcam
+sim:crossing?seed=3   scene      a simulated traffic scene
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from vision_stream.errors import ConfigError
+from vision_stream.redaction import redact_url
+from workers.capture.sources.base import Frame, FrameSource, SourceError
+
+__all__ = ["Frame", "FrameSource", "SourceError", "open_source"]
+
+STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def open_source(source: str, *, fps: float, loop: bool = True, realtime: bool = True) -> FrameSource:
+    """The source that ``source`` names; nothing is opened before its frames are asked for.
+
+    Args:
+        fps: frames a second that are wanted; those between are not yielded.
+        loop: files and directories start again at their end, and so never end.
+        realtime: files and directories are played at their own speed; else as fast as frames are taken, none left out.
+
+    Raises:
+        ConfigError: no such file, or not a source.
+    """
+    text = source.strip()
+    if text.startswith("sim:"):
+        return _scene(text, fps)
+    if text.isdigit() or re.fullmatch(r"/dev/video\d+", text):
+        from workers.capture.sources.webcam import Webcam
+
+        return Webcam(text, fps=fps)
+    if text.startswith("file://"):
+        text = unquote(urlsplit(text).path)
+    elif _URL.match(text):
+        return _stream(text, fps)
+    return _path(text, fps, loop=loop, realtime=realtime)
+
+
+def _scene(text: str, fps: float) -> FrameSource:
+    from vision_stream.simulators.traffic import parse_scene
+    from workers.capture.sources.scene import SimulatedScene
+
+    try:
+        return SimulatedScene(text, parse_scene(text), fps=fps)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _stream(url: str, fps: float) -> FrameSource:
+    from workers.capture.sources.stream import Stream
+
+    scheme = url.partition("://")[0].lower()
+    if scheme not in STREAM_SCHEMES:
+        raise ConfigError(f"a source cannot be {scheme}://", remedy=f"use one of {', '.join(STREAM_SCHEMES)}")
+    return Stream(url, fps=fps)
+
+
+def _path(text: str, fps: float, *, loop: bool, realtime: bool) -> FrameSource:
+    from workers.capture.sources.file import VideoFile
+    from workers.capture.sources.images import ImageDirectory
+
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return ImageDirectory(path, fps=fps, loop=loop, realtime=realtime)
+    if path.is_file():
+        return VideoFile(path, fps=fps, loop=loop, realtime=realtime)
+    raise ConfigError(
+        f"source {redact_url(text)!r} is no file, directory, URL, webcam index or scene",
+        remedy="check the path, or write rtsp://..., http://..., 0, or sim:crossing",
+    )

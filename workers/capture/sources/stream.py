@@ -1,0 +1,68 @@
+"""A camera behind a URL: RTSP (over TCP), HTTP, or whatever else FFmpeg opens."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import cv2
+
+from vision_stream.redaction import redact_url, register_url
+from workers.capture.pacing import Pace, wait_until
+from workers.capture.sources.base import Frame, SourceError
+from workers.capture.sources.file import own_fps
+
+# OpenCV reads both when FFmpeg is first used. UDP loses packets, which shows as grey smear; FFmpeg's own lines go
+# past our logs and may quote an address with its password.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.setLogLevel(0)
+
+
+class Stream:
+    live = True
+    keep_all = False
+
+    def __init__(self, url: str, *, fps: float, open_timeout_s: float = 5.0, read_timeout_s: float = 5.0) -> None:
+        register_url(url)
+        self.name = redact_url(url)
+        self._url = url
+        self._fps = fps
+        self._open_timeout_s = open_timeout_s
+        self._read_timeout_s = read_timeout_s
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        """Raises SourceError: it cannot be opened, ended, or sent nothing for the read timeout."""
+        capture = self._open()
+        try:
+            if not capture.isOpened():
+                raise SourceError(f"{self.name} could not be opened", remedy="check address, user and password")
+            yield from self._read(capture, stop)
+        finally:
+            capture.release()
+
+    def _read(self, capture: cv2.VideoCapture, stop: threading.Event) -> Iterator[Frame]:
+        pace, started = Pace(self._fps), time.monotonic()
+        recorded_fps = own_fps(capture) if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0 else None
+        index = -1
+        while not stop.is_set():
+            if not capture.grab():
+                raise SourceError(f"{self.name} ended, or sent nothing for {self._read_timeout_s:g} s")
+            index += 1
+            if recorded_fps is not None:  # a recording behind a URL comes as fast as the network; play it as it was
+                wait_until(started + index / recorded_fps, stop)
+            now = time.monotonic()
+            if pace.due(now):
+                found, image = capture.retrieve()
+                if found:
+                    yield Frame(image, time.time(), now)
+
+    def _open(self) -> cv2.VideoCapture:
+        # Without CAP_FFMPEG *and* both timeouts OpenCV waits 30 s, whatever is set later.
+        options = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._open_timeout_s * 1000)),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._read_timeout_s * 1000)),
+        ]
+        return cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
