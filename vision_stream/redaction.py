@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 MASK = "***"
@@ -96,6 +97,6 @@ def mask(text: str) -> str:
     return _OPENAI_KEY.sub(f"sk-{MASK}", text)
 
 
-def mask_rendered(logger: object, method: str, rendered: str) -> str:
+def mask_rendered(logger: Any, method: str, rendered: Any) -> str:
     """The last processor of a structlog chain: after the renderer, so that tracebacks are covered too."""
     return mask(rendered)

@@ -7,17 +7,44 @@ where an error stands; this module only declares.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 Role = Literal["task_generator", "llm_scheduler", "result_aggregator"]
 ROLES: tuple[Role, ...] = ("task_generator", "llm_scheduler", "result_aggregator")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
+Server = Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")]
+
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # Input hidden: a validation error that somebody prints must not show an API key.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
+            raise ValueError("true and false are no numbers")  # `yes` is true in YAML, and pydantic reads true as 1
+        return value
+
+
+def contradiction(*paths: tuple[str | int, ...], found: str, allowed: str, remedy: str) -> PydanticCustomError:
+    """The error of a check that looks at several settings; ``paths`` start below its section, most telling first."""
+    told = {"paths": paths, "found": found, "allowed": allowed, "remedy": remedy}
+    return PydanticCustomError("contradiction", "{found}; {allowed}: {remedy}", told)
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """A name that is there twice."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 class TopicSettings(Section):
@@ -26,6 +53,9 @@ class TopicSettings(Section):
         default=16, ge=1, le=1000, description="raising it later changes which partition a camera is in"
     )
     retention_s: int = Field(default=3600, ge=60, description="how long Kafka keeps a message")
+
+
+MEETING = ("detection_results", "assessment_tasks", "risk_assessment_results", "camera_assessments")
 
 
 class TopicsSettings(Section):
@@ -37,6 +67,24 @@ class TopicsSettings(Section):
     camera_assessments: TopicSettings = TopicSettings(name="camera-assessments", retention_s=24 * 3600)
     camera_status: TopicSettings = TopicSettings(name="camera-status", retention_s=7 * 24 * 3600)
     dead_letters: TopicSettings = TopicSettings(name="dead-letters", retention_s=7 * 24 * 3600)
+
+    @model_validator(mode="after")
+    def _meet(self) -> TopicsSettings:
+        names = {field: getattr(self, field).name for field in type(self).model_fields}
+        if twice := _repeated(names.values()):
+            *_, field = (field for field, name in names.items() if name == twice)
+            raise contradiction(
+                (field, "name"), found=f"{twice} twice", allowed="a name of its own for each topic", remedy="rename one"
+            )
+        counts = {field: getattr(self, field).partitions for field in MEETING}
+        if len(set(counts.values())) > 1:
+            raise contradiction(
+                *((field, "partitions") for field in MEETING),
+                found=", ".join(f"{field} {count}" for field, count in counts.items()),
+                allowed="the same number for these topics, as they meet in one table",
+                remedy="give all of them the same number of partitions",
+            )
+        return self
 
 
 class SchedulerSettings(Section):
@@ -51,11 +99,23 @@ class SchedulerSettings(Section):
         description="one task's LLM calls, retries and waiting included; under Faust's broker_rebalance_timeout",
     )
 
+    @model_validator(mode="after")
+    def _in_order(self) -> SchedulerSettings:
+        if self.call_deadline_s > self.task_deadline_s:
+            raise contradiction(
+                ("call_deadline_s",),
+                ("task_deadline_s",),
+                found=f"call_deadline_s {self.call_deadline_s:g} above task_deadline_s {self.task_deadline_s:g}",
+                allowed="call_deadline_s up to task_deadline_s",
+                remedy="lower call_deadline_s, or raise task_deadline_s",
+            )
+        return self
+
 
 class KafkaSettings(Section):
     """config/kafka.yaml"""
 
-    bootstrap_servers: tuple[str, ...] = Field(
+    bootstrap_servers: tuple[Server, ...] = Field(
         default=("localhost:9092",), min_length=1, description="host:port of brokers"
     )
     app_id: Name = Field(default="vision-stream", description="prefix of consumer groups and changelog topics")
@@ -77,11 +137,21 @@ class RedisSettings(Section):
     timeout_s: float = Field(default=1.0, gt=0, le=30, description="one command")
 
 
+def check_ids(field: str, ids: list[str]) -> None:
+    """Raise where two items of the list ``field`` have one id."""
+    if twice := _repeated(ids):
+        first = ids.index(twice)
+        second = ids.index(twice, first + 1)
+        raise contradiction(
+            (field, second, "id"), found=f"{twice}, as in {field}[{first}]", allowed="each id once", remedy="rename one"
+        )
+
+
 class KeySettings(Section):
     """One API key of config/api_keys.yaml."""
 
     id: Name
-    api_key: SecretStr = Field(description="the key, or ${NAME} of an environment variable")
+    api_key: SecretStr = Field(min_length=1, description="the key, or ${NAME} of an environment variable")
     base_url: str = Field(default="https://api.openai.com/v1", description="of any OpenAI-compatible endpoint")
     model: str = "gpt-4o-mini"
     priority: int = Field(default=1, ge=1, le=100, description="weight under selection_strategy: weighted")
@@ -94,6 +164,18 @@ class CoolingSettings(Section):
     min_cooldown: float = Field(default=5.0, gt=0, le=3600, description="seconds, after a key's first failure")
     max_cooldown: float = Field(default=60.0, gt=0, le=86_400, description="seconds, however often it fails")
 
+    @model_validator(mode="after")
+    def _in_order(self) -> CoolingSettings:
+        if self.min_cooldown > self.max_cooldown:
+            raise contradiction(
+                ("min_cooldown",),
+                ("max_cooldown",),
+                found=f"min_cooldown {self.min_cooldown:g} above max_cooldown {self.max_cooldown:g}",
+                allowed="min_cooldown up to max_cooldown",
+                remedy="lower min_cooldown, or raise max_cooldown",
+            )
+        return self
+
 
 class LLMSettings(Section):
     """config/api_keys.yaml"""
@@ -104,6 +186,11 @@ class LLMSettings(Section):
     request_timeout_s: float = Field(default=15.0, gt=0, lt=60, description="one HTTP request")
     max_attempts: int = Field(default=3, ge=1, le=10, description="LLM calls for one task")
     max_output_tokens: int = Field(default=400, ge=16, le=8192)
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> LLMSettings:
+        check_ids("keys", [key.id for key in self.keys])
+        return self
 
 
 class ClusteringSettings(Section):
@@ -166,11 +253,21 @@ class CameraSettings(Section):
     prompt_profile: str = "default"
     enabled: bool = True
 
+    @field_validator("source", mode="before")
+    @classmethod
+    def _webcam_index(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
 
 class CamerasSettings(Section):
     """config/cameras.yaml"""
 
     cameras: tuple[CameraSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> CamerasSettings:
+        check_ids("cameras", [camera.id for camera in self.cameras])
+        return self
 
 
 class Settings(Section):
@@ -194,6 +291,27 @@ class Settings(Section):
     monitoring: MonitoringSettings = MonitoringSettings()
     model: ModelSettings = ModelSettings()
     cameras: CamerasSettings = CamerasSettings()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        ttl, deadline = self.redis.evidence_ttl_s, self.kafka.scheduler.task_deadline_s
+        if ttl < deadline:
+            raise contradiction(
+                ("redis", "evidence_ttl_s"),
+                ("kafka", "scheduler", "task_deadline_s"),
+                found=f"evidence_ttl_s {ttl:g} below task_deadline_s {deadline:g}",
+                allowed="evidence_ttl_s of at least task_deadline_s: a task needs its picture",
+                remedy="raise redis.evidence_ttl_s, or lower kafka.scheduler.task_deadline_s",
+            )
+        if self.gateway.port and self.gateway.port == self.monitoring.prometheus.port:
+            raise contradiction(
+                ("gateway", "port"),
+                ("monitoring", "prometheus", "port"),
+                found=f"{self.gateway.port} for gateway.port and monitoring.prometheus.port",
+                allowed="two ports",
+                remedy="change one of them",
+            )
+        return self
 
     @property
     def redis_enabled(self) -> bool:

@@ -1,0 +1,228 @@
+"""A YAML file to plain values, each with its line and column; never more than the safe, small part of YAML.
+
+PyYAML's node tree is read, not ``yaml.load``: it keeps positions, and nothing is built that is not plain data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from vision_stream.config.problems import Path, Place, Problem, dotted
+
+LARGEST = 1_000_000  # bytes of a file
+DEEPEST = 20  # nested lists and mappings; ours need 4
+MOST_NODES = 20_000  # after aliases; 1,000 cameras need 13,000
+
+_TAG = "tag:yaml.org,2002:"
+_SCALARS = {"str", "int", "float", "bool", "null", "timestamp"}
+_scalars = yaml.constructor.SafeConstructor()
+
+
+@dataclass
+class Tree:
+    """A file's content; what could not be read is left out of ``data`` and told in ``problems``."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    places: dict[Path, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read(raw: bytes, name: str) -> Tree:
+    """Parse one file; ``name`` is what places call it."""
+    tree = Tree()
+    try:
+        root = _compose(raw, name)
+        if root is not None:
+            _Builder(name, tree).root(root)
+    except _Stop as stop:
+        tree.problems.append(stop.problem)
+    return tree
+
+
+class _Stop(Exception):
+    def __init__(self, place: Place, field: str, found: str, allowed: str, remedy: str) -> None:
+        super().__init__(found)
+        self.problem = Problem(place, field, found, allowed, remedy)
+
+
+def _compose(raw: bytes, name: str) -> yaml.Node | None:
+    text = _text(raw, name)
+    loader = yaml.SafeLoader(text)
+    try:
+        _bounded(text, name)
+        return loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        raise _syntax(error, text, name) from None
+    finally:
+        loader.dispose()
+
+
+def _text(raw: bytes, name: str) -> str:
+    if not raw.strip():
+        raise _Stop(
+            Place(name, 1, 1), "", "an empty file", "a mapping", "write {} for all defaults, or delete the file"
+        )
+    if len(raw) > LARGEST:
+        raise _Stop(Place(name), "", f"{len(raw):_} bytes", f"at most {LARGEST:_} bytes", "make the file smaller")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode("utf-8-sig")
+        found = f"byte 0x{raw[error.start]:02x}, which is not UTF-8"
+        raise _Stop(_end_of(before, name), "", found, "UTF-8 text", "save the file as UTF-8") from None
+    odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if odd:
+        found, place = f"the control character U+{ord(odd.group()):04X}", _end_of(text[: odd.start()], name)
+        raise _Stop(place, "", found, "printable text", "remove the character")
+    return text
+
+
+def _end_of(text: str, name: str) -> Place:
+    return Place(name, text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
+
+
+def _bounded(text: str, name: str) -> None:
+    """Refuse what is nested too deeply, from the events: composing recurses, and would end the interpreter's stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise _too_deep(_place(event.start_mark, name))
+
+
+def _too_deep(place: Place) -> _Stop:
+    found = f"lists or mappings nested more than {DEEPEST} deep"
+    return _Stop(place, "", found, f"at most {DEEPEST} levels", "write it flatter; an alias must not contain itself")
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, name: str) -> _Stop:
+    mark = error.problem_mark or error.context_mark
+    place = _place(mark, name) if mark else Place(name, 1, 1)
+    line = text.splitlines()[place.line - 1] if 0 < place.line <= len(text.splitlines()) else ""
+    if line[: len(line) - len(line.lstrip())].count("\t"):
+        place = Place(name, place.line, line.index("\t") + 1)
+        return _Stop(place, "", "a tab in the indentation", "spaces", "replace the tab by spaces")
+    # The parser's own words may quote what follows a `*`, `&` or `!`: that can be the start of a secret.
+    said = str(error.problem)
+    if "alias" in said or "anchor" in said:
+        return _Stop(
+            place, "", "an alias (`*`) that nothing defines", "", "put text that starts with `*` or `&` in quotes"
+        )
+    if "tag" in said:
+        return _Stop(place, "", "a YAML tag (`!`)", "plain YAML", "put text that starts with `!` in quotes")
+    if "single document" in str(error.context) or "but found another document" in said:
+        return _Stop(place, "", "a second document (`---`)", "one document a file", "remove the line `---`")
+    if "cannot start any token" in said:
+        return _Stop(place, "", said, "valid YAML", "put the text in quotes")
+    if "mapping values are not allowed" in said:
+        said, remedy = "a second `: ` on the line", "put text that contains `: ` in quotes; check the indentation"
+        return _Stop(place, "", said, "valid YAML", remedy)
+    return _Stop(
+        place, "", said, "valid YAML", "check brackets, quotes and the indentation, here and on the lines above"
+    )
+
+
+def _place(mark: yaml.Mark, name: str) -> Place:
+    return Place(name, mark.line + 1, mark.column + 1)
+
+
+class _Builder:
+    """Turns nodes into values, and remembers places; aliases are followed, so it counts what it visits."""
+
+    def __init__(self, name: str, tree: Tree) -> None:
+        self._name = name
+        self._tree = tree
+        self._visited = 0
+
+    def root(self, node: yaml.Node) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+            found = f"{kind} at the top"
+            raise _Stop(
+                self._at(node), "", found, "a mapping (`name: value`)", "write one setting a line as `name: value`"
+            )
+        self._tree.data = self._mapping(node, ())
+
+    def _value(self, node: yaml.Node, path: Path) -> Any:
+        self._visited += 1
+        if self._visited > MOST_NODES:
+            found = f"more than {MOST_NODES:_} values, aliases followed"
+            raise _Stop(self._at(node), dotted(path), found, f"at most {MOST_NODES:_}", "remove aliases (`*name`)")
+        if len(path) > DEEPEST:
+            raise _too_deep(self._at(node))
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+            return self._sequence(node, path)
+        if isinstance(node, yaml.ScalarNode) and node.tag.removeprefix(_TAG) in _SCALARS:
+            return self._scalar(node, path)
+        self._report(
+            node, path, "a YAML tag (`!`)", "plain YAML", "remove the tag; put text that starts with `!` in quotes"
+        )
+        return None
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: list[yaml.Node] = []
+        first: dict[str, Place] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                continue
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in (f"{_TAG}str", f"{_TAG}int"):
+                self._report(key_node, path, "a name that is not text", "text", "put the name in quotes")
+                continue
+            key = key_node.value
+            here = (*path, key)
+            if key in first:
+                found = f"twice; first on line {first[key].line}"
+                self._report(key_node, here, found, "each name once", "remove one of the two")
+                continue
+            first[key] = self._at(key_node)
+            self._tree.places[here] = self._at(value_node) if _written(value_node) else first[key]
+            result[key] = self._value(value_node, here)
+        for source in merged:
+            self._merge(source, path, result)
+        return result
+
+    def _merge(self, source: yaml.Node, path: Path, into: dict[str, Any]) -> None:
+        if not isinstance(source, yaml.MappingNode):
+            self._report(source, path, "`<<` with something that is no mapping", "`<<: *name`", "remove the line")
+            return
+        known = dict(self._tree.places)
+        for key, value in self._mapping(source, path).items():
+            into.setdefault(key, value)
+        self._tree.places |= known  # what is written here stands over what is merged in
+
+    def _sequence(self, node: yaml.SequenceNode, path: Path) -> list[Any]:
+        result = []
+        for index, item in enumerate(node.value):
+            self._tree.places[(*path, index)] = self._at(item)
+            result.append(self._value(item, (*path, index)))
+        return result
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        kind = node.tag.removeprefix(_TAG)
+        if kind in ("str", "timestamp") or (kind in ("int", "float") and ":" in node.value):
+            return node.value  # YAML 1.1 reads 10:30 as a number to the base of 60; nobody means that
+        if kind == "null":
+            return None
+        try:
+            return getattr(_scalars, f"construct_yaml_{kind}")(node)
+        except (ValueError, KeyError):
+            self._report(node, path, f"no {kind}", "", f"write a plain {kind}, or put the text in quotes")
+            return None
+
+    def _report(self, node: yaml.Node, path: Path, found: str, allowed: str, remedy: str) -> None:
+        self._tree.problems.append(Problem(self._at(node), dotted(path), found, allowed, remedy))
+
+    def _at(self, node: yaml.Node) -> Place:
+        return _place(node.start_mark, self._name)
+
+
+def _written(node: yaml.Node) -> bool:
+    """Whether a scalar's value is more than nothing (`name:` alone has its mark after the line)."""
+    return not isinstance(node, yaml.ScalarNode) or node.start_mark.index != node.end_mark.index
