@@ -243,6 +243,8 @@ class ModelSettings(Section):
     confidence: float = Field(default=0.35, ge=0, le=1)
     iou: float = Field(default=0.5, gt=0, le=1, description="overlap above which the weaker of two boxes is dropped")
     classes: tuple[str, ...] = Field(default=(), description="names to keep; none: all")
+    threads: int = Field(default=0, ge=0, le=256, description="of one inference (onnx); 0: as many as cores")
+    allow_code: bool = Field(default=False, description="load a .pt, which can run code of whoever made it")
 
 
 class CameraSettings(Section):

@@ -1,4 +1,4 @@
-"""A camera's frames, come what may: reconnects with growing waits, notices a stall, says what state the camera is in."""
+"""A camera's frames, come what may: reconnects with growing waits, notices a stall, says how the camera is."""
 
 from __future__ import annotations
 

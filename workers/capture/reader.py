@@ -1,4 +1,4 @@
-"""The thread that runs a source. It is never waited for without a limit, because a camera's driver can hang for ever."""
+"""The thread that runs a source. Nobody waits for it without a limit, because a driver can hang for ever."""
 
 from __future__ import annotations
 

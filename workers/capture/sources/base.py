@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vision_stream.errors import VisionStreamError
 
-
 Picture = NDArray[Any]  # uint8, shape (height, width, 3), BGR
 
 

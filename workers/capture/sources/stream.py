@@ -18,7 +18,7 @@ from workers.capture.sources.file import own_fps
 # past our logs and may quote an address with its password.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.setLogLevel(0)
+cv2.setLogLevel(0)  # type: ignore[attr-defined]
 
 
 class Stream:

@@ -1,0 +1,55 @@
+"""Detectors: a picture in, objects out. Two backends behind one protocol, held to one suite of tests.
+
+    onnx         ONNX Runtime: light, no torch; YOLO v8/11 and end-to-end heads
+    ultralytics  whatever ultralytics loads; AGPL-3.0, in the extra ``yolo``
+
+``labels`` picks classes by name, ``letterbox`` and ``heads`` are the arithmetic around an ONNX model.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+from vision_stream.errors import ConfigError
+from vision_stream.messages import DetectedObject
+from vision_stream.settings import ModelSettings
+from workers.capture.sources.base import Picture
+
+DEMO_MODEL = "vision-stream-demo.onnx"
+
+
+class Detector(Protocol):
+    """Both ``detect`` methods may be called from several threads; they then wait for each other."""
+
+    name: str  # of the model, for messages
+    labels: tuple[str, ...]  # what it can report
+
+    def detect(self, frame: Picture) -> tuple[DetectedObject, ...]:
+        """Objects in a picture, the surest first, ``object_id`` counting from 0; boxes lie within the picture."""
+        ...
+
+
+def open_detector(settings: ModelSettings) -> Detector:
+    """The detector that the settings describe, its model loaded. Takes from 0.1 s (onnx) to many (torch).
+
+    Raises:
+        ConfigError: no such model, not one this backend can use, an unknown class, or the backend is not installed.
+    """
+    path = model_path(settings.path)
+    if settings.backend == "ultralytics":
+        from workers.capture.detectors.ultralytics import UltralyticsDetector
+
+        return UltralyticsDetector(path, settings)
+    from workers.capture.detectors.onnx import OnnxDetector
+
+    return OnnxDetector(path, settings)
+
+
+def model_path(path: str) -> Path:
+    """Where the model lies; ``demo`` is the shipped one."""
+    found = Path(str(resources.files("vision_stream") / "models" / DEMO_MODEL)) if path == "demo" else Path(path)
+    if not found.expanduser().exists():
+        raise ConfigError(f"model.path: there is no model at {found}", remedy="give the path of a model, or: demo")
+    return found.expanduser()

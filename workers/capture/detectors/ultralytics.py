@@ -1,0 +1,78 @@
+"""The ultralytics backend: any format that it loads. Heavy (torch) and AGPL-3.0, so imported when it is chosen."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_stream.errors import ConfigError
+from vision_stream.messages import DetectedObject
+from vision_stream.settings import ModelSettings
+from workers.capture.detectors.labels import wanted_classes
+from workers.capture.detectors.objects import to_objects
+from workers.capture.sources.base import Picture
+
+LIMIT = 300
+CODE = frozenset({".pt", ".pth", ".torchscript"})  # pickles and programs: loading one runs what its maker wrote
+
+
+class UltralyticsDetector:
+    def __init__(self, path: Path, settings: ModelSettings) -> None:
+        """
+        Raises:
+            ConfigError: ultralytics is not installed or cannot load the file, the file could run code and that was
+                not allowed, or a class in the filter is unknown.
+        """
+        if path.suffix.lower() in CODE and not settings.allow_code:
+            raise ConfigError(
+                f"model.path: a {path.suffix} file can run code of whoever made it",
+                remedy="set model.allow_code if you trust it, or export it: yolo export format=onnx",
+            )
+        self.name = path.name
+        self._settings = settings
+        self._model = _load(path)
+        self._lock = threading.Lock()  # a model object is not safe to share between threads
+        self._names = {int(number): str(name)[:100] for number, name in dict(self._model.names).items()}
+        self.labels = tuple(self._names.values())
+        self._keep = sorted(wanted_classes(settings.classes, self._names, model=self.name))
+
+    def detect(self, frame: Picture) -> tuple[DetectedObject, ...]:
+        """See ``Detector``."""
+        with self._lock:
+            (result,) = self._model.predict(
+                frame,
+                conf=self._settings.confidence,
+                iou=self._settings.iou,
+                classes=self._keep,
+                max_det=LIMIT,
+                verbose=False,
+            )
+        found = result.boxes.cpu().numpy()
+        surest = np.argsort(-found.conf, kind="stable")
+        return to_objects(found.xyxy[surest], found.conf[surest], found.cls[surest].astype(np.int64), self._names)
+
+
+def _load(path: Path) -> Any:
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")  # it would run pip by itself
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    try:
+        from ultralytics import YOLO  # type: ignore[attr-defined]
+    except ImportError:
+        raise ConfigError(
+            "the ultralytics detector needs ultralytics, which is not installed",
+            remedy="pip install 'vision-stream[yolo]' (AGPL-3.0: see the README), or use the detector onnx",
+        ) from None
+    try:
+        model = YOLO(str(path), task="detect")
+        _ = model.names  # loads it
+    except Exception as error:  # whatever its format's loader raises
+        raise ConfigError(f"model.path: ultralytics cannot load {path}: {_first_line(error)}") from error
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
