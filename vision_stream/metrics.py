@@ -76,6 +76,10 @@ redis_errors = Counter(
 ws_clients = Gauge("vision_stream_websocket_clients", "Open WebSocket sessions.")
 ws_pushed = Counter("vision_stream_websocket_messages_total", "Messages sent to browsers.", ["type"])
 ws_dropped = Counter("vision_stream_websocket_dropped_total", "Messages a slow browser missed.", ["type"])
+tail_connected = Gauge("vision_stream_gateway_kafka_connected", "1 while the gateway reads from Kafka.")
+tail_skipped = Counter(
+    "vision_stream_gateway_skipped_total", "Messages the gateway could not read and passed over.", ["topic"]
+)
 
 
 def serve(first_port: int, *, host: str = "127.0.0.1", tries: int = 40) -> int:

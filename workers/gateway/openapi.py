@@ -1,0 +1,82 @@
+"""The OpenAPI document, made from the types that the handlers answer with."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from vision_stream import __version__
+from workers.gateway.health import Ready
+from workers.gateway.protocol import ConnectionAck, ErrorMessage, Ping, Pong, Subscribe, Subscribed, Unsubscribe
+from workers.gateway.rest import DEFAULT_ALERTS, MAX_ALERTS, Alerts, Cameras, Latest, Problem
+
+TYPES = (Cameras, Latest, Alerts, Problem, Ready)
+SOCKET_TYPES = (Subscribe, Unsubscribe, Ping, Pong, ConnectionAck, Subscribed, ErrorMessage)
+
+CAMERA = {"name": "camera_id", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1; the socket's messages stand among the schemas, because OpenAPI knows no sockets."""
+    refs, components = msgspec.json.schema_components(
+        (*TYPES, *SOCKET_TYPES), ref_template="#/components/schemas/{name}"
+    )
+    schema = dict(zip((*TYPES, *SOCKET_TYPES), refs, strict=True))
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Vision Stream gateway",
+            "version": __version__,
+            "description": "Times are seconds since the epoch, UTC; boxes are [x1, y1, x2, y2] in pixels of the frame. "
+            "Live messages come by the WebSocket /ws: see the schemas Subscribe, ConnectionAck and their neighbours.",
+        },
+        "security": [{}, {"bearer": []}, {"query": []}],
+        "paths": _paths(schema),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "query": {"type": "apiKey", "in": "query", "name": "token"},
+            },
+        },
+    }
+
+
+def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    no_camera = {"404": _json("Nothing of this camera is known.", schema[Problem])}
+    picture = {"description": "The newest frame.", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
+    return {
+        "/api/v1/cameras": _get("The cameras", {"200": _json("All cameras.", schema[Cameras])}),
+        "/api/v1/cameras/{camera_id}/latest": _get(
+            "The newest of one camera", {"200": _json("What is known.", schema[Latest]), **no_camera}, CAMERA
+        ),
+        "/api/v1/cameras/{camera_id}/snapshot": _get(
+            "A camera's newest picture", {"200": picture, **no_camera}, CAMERA
+        ),
+        "/api/v1/alerts": _get(
+            "The alerts, newest first",
+            {"200": _json("The alerts.", schema[Alerts]), "400": _json("limit out of bounds.", schema[Problem])},
+            {"name": "camera", "in": "query", "schema": {"type": "string"}},
+            {
+                "name": "limit",
+                "in": "query",
+                "schema": {"type": "integer", "minimum": 1, "maximum": MAX_ALERTS, "default": DEFAULT_ALERTS},
+            },
+        ),
+        "/healthz": _get("Whether the process answers", {"200": {"description": "It does."}}),
+        "/readyz": _get(
+            "Whether it can do its job",
+            {"200": _json("Ready.", schema[Ready]), "503": _json("Not ready, and why.", schema[Ready])},
+        ),
+    }
+
+
+def _get(summary: str, responses: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
+    return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses}}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,68 @@
+"""The gateway as a process: the page answers first, Kafka is joined behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from vision_stream.errors import ConfigError
+from vision_stream.settings import Settings
+from vision_stream.stores.open import open_stores
+from workers.gateway.health import Readiness
+from workers.gateway.hub import Hub
+from workers.gateway.server import Serving, build, serving
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | None = None) -> None:
+    """Serve until cancelled or told to end by SIGTERM; ``on_ready`` is told the address once the page answers.
+
+    Raises:
+        ConfigError: Kafka streaming is off, the address is taken, or others could reach it without a token.
+    """
+    if not settings.enable_kafka_streaming:
+        raise ConfigError(
+            "the gateway process reads from Kafka, and ALGO_ENABLE_KAFKA_STREAMING is false",
+            remedy="set it to true, or run everything in one process: vision-stream run --source SOURCE",
+        )
+    hub, readiness, stores = Hub(), Readiness(), open_stores(settings)
+    try:
+        async with serving(build(settings, hub, stores, readiness=readiness)) as at:
+            if on_ready is not None:
+                on_ready(at)
+            _log.info("gateway serves", url=at.url, token_needed=settings.gateway.token is not None)
+            await _until_terminated(_tail(settings, hub, readiness))
+    finally:
+        await stores.close()
+
+
+async def _tail(settings: Settings, hub: Hub, readiness: Readiness) -> None:
+    readiness.require("kafka", lambda: "the Kafka client is loading")
+    # A third of a second of imports: in a thread, because the page should answer meanwhile.
+    module = await asyncio.to_thread(importlib.import_module, "workers.gateway.tail")
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # ten lines a second while a broker is away; we say it once
+    tail = module.KafkaTail(settings, hub)
+    readiness.require("kafka", lambda: tail.lost)
+    await tail.run()
+
+
+async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
+    terminated = asyncio.Event()
+    with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows, or no main thread: the owner cancels
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        waiter = group.create_task(terminated.wait())
+        await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        waiter.cancel()

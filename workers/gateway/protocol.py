@@ -1,0 +1,116 @@
+"""What travels on ``/ws``: JSON text frames, told apart by ``type``.
+
+from a browser   subscribe, unsubscribe {cameras: [...] | "*"}, ping {id?}, pong
+to a browser     connection_ack, subscribed, pong, error
+                 detection_result, risk_assessment, alert, camera_status: {type, camera_id, data}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from vision_stream.messages import (
+    Alert,
+    CameraAssessment,
+    CameraId,
+    CameraStatus,
+    Detection,
+    encode,
+    without_picture,
+)
+
+MAX_MESSAGE_BYTES = 64 * 1024  # from a browser; 1,000 camera ids are about 20 KB
+MAX_SUBSCRIPTIONS = 1000  # cameras named by one session; beyond it there is "*"
+
+Cameras = Annotated[tuple[CameraId, ...], Meta(max_length=MAX_SUBSCRIPTIONS)] | Literal["*"]
+PingId = Annotated[str, Meta(max_length=100)] | Annotated[int, Meta(ge=0, le=2**53)] | None
+
+
+class Subscribe(Struct, frozen=True, tag_field="type", tag="subscribe"):
+    cameras: Cameras
+
+
+class Unsubscribe(Struct, frozen=True, tag_field="type", tag="unsubscribe"):
+    cameras: Cameras
+
+
+class Ping(Struct, frozen=True, tag_field="type", tag="ping"):
+    id: PingId = None
+
+
+class Pong(Struct, frozen=True, kw_only=True, tag_field="type", tag="pong"):
+    """From a browser all but the type may be missing."""
+
+    id: PingId = None
+    server_time: float = 0.0
+
+
+ClientMessage = Subscribe | Unsubscribe | Ping | Pong
+
+
+class ConnectionAck(Struct, frozen=True, kw_only=True, tag_field="type", tag="connection_ack"):
+    session_id: str
+    server_time: float  # epoch seconds, so that a browser can tell ages by the server's clock
+    heartbeat_s: float  # the server pings the socket this often
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+
+class Subscribed(Struct, frozen=True, kw_only=True, tag_field="type", tag="subscribed"):
+    cameras: tuple[str, ...] | Literal["*"]
+
+
+class ErrorMessage(Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
+    code: Literal["bad_message", "too_many_errors", "bad_subscription"]
+    message: str
+
+
+class _Envelope(Struct, frozen=True):
+    type: str
+    camera_id: str
+    data: msgspec.Raw
+
+
+PushType = Literal["detection_result", "risk_assessment", "alert", "camera_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One message to browsers, encoded once for all of them.
+
+    An event is kept for each session; of the others only the newest of a ``slot`` counts.
+    """
+
+    type: PushType
+    camera_id: str
+    slot: tuple[str, str]
+    event: bool
+    body: bytes
+
+
+def detection_push(detection: Detection) -> Push:
+    """Without the groups' pictures, which are for the LLM."""
+    if detection.groups:
+        detection = replace(detection, groups=tuple(without_picture(group) for group in detection.groups))
+    return _push("detection_result", detection.camera_id, detection.camera_id, detection, event=False)
+
+
+def assessment_push(assessment: CameraAssessment) -> Push:
+    return _push("risk_assessment", assessment.camera_id, assessment.camera_id, assessment, event=True)
+
+
+def alert_push(alert: Alert) -> Push:
+    return _push("alert", alert.camera_id, alert.alert_id, alert, event=True)
+
+
+def status_push(status: CameraStatus) -> Push:
+    return _push("camera_status", status.camera_id, status.camera_id, status, event=False)
+
+
+def _push(kind: PushType, camera_id: str, slot: str, data: Struct, *, event: bool) -> Push:
+    body = encode(_Envelope(kind, camera_id, msgspec.Raw(encode(data))))
+    return Push(kind, camera_id, (kind, slot), event, body)
