@@ -11,9 +11,8 @@ from typing import Any
 import yaml
 
 from vision_stream.config.problems import Path, Place, Problem, dotted
+from vision_stream.config.yaml_text import DEEPEST, Unreadable, compose, place_of, too_deep
 
-LARGEST = 1_000_000  # bytes of a file
-DEEPEST = 20  # nested lists and mappings; ours need 4
 MOST_NODES = 20_000  # after aliases; 1,000 cameras need 13,000
 
 _TAG = "tag:yaml.org,2002:"
@@ -25,7 +24,7 @@ _scalars = yaml.constructor.SafeConstructor()
 class Tree:
     """A file's content; what could not be read is left out of ``data`` and told in ``problems``."""
 
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict, repr=False)  # may hold secrets
     places: dict[Path, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -34,99 +33,12 @@ def read(raw: bytes, name: str) -> Tree:
     """Parse one file; ``name`` is what places call it."""
     tree = Tree()
     try:
-        root = _compose(raw, name)
+        root = compose(raw, name)
         if root is not None:
             _Builder(name, tree).root(root)
-    except _Stop as stop:
-        tree.problems.append(stop.problem)
+    except Unreadable as error:
+        tree.problems.append(error.problem)
     return tree
-
-
-class _Stop(Exception):
-    def __init__(self, place: Place, field: str, found: str, allowed: str, remedy: str) -> None:
-        super().__init__(found)
-        self.problem = Problem(place, field, found, allowed, remedy)
-
-
-def _compose(raw: bytes, name: str) -> yaml.Node | None:
-    text = _text(raw, name)
-    loader = yaml.SafeLoader(text)
-    try:
-        _bounded(text, name)
-        return loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        raise _syntax(error, text, name) from None
-    finally:
-        loader.dispose()
-
-
-def _text(raw: bytes, name: str) -> str:
-    if not raw.strip():
-        raise _Stop(
-            Place(name, 1, 1), "", "an empty file", "a mapping", "write {} for all defaults, or delete the file"
-        )
-    if len(raw) > LARGEST:
-        raise _Stop(Place(name), "", f"{len(raw):_} bytes", f"at most {LARGEST:_} bytes", "make the file smaller")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8-sig")
-        found = f"byte 0x{raw[error.start]:02x}, which is not UTF-8"
-        raise _Stop(_end_of(before, name), "", found, "UTF-8 text", "save the file as UTF-8") from None
-    odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    if odd:
-        found, place = f"the control character U+{ord(odd.group()):04X}", _end_of(text[: odd.start()], name)
-        raise _Stop(place, "", found, "printable text", "remove the character")
-    return text
-
-
-def _end_of(text: str, name: str) -> Place:
-    return Place(name, text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
-
-
-def _bounded(text: str, name: str) -> None:
-    """Refuse what is nested too deeply, from the events: composing recurses, and would end the interpreter's stack."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise _too_deep(_place(event.start_mark, name))
-
-
-def _too_deep(place: Place) -> _Stop:
-    found = f"lists or mappings nested more than {DEEPEST} deep"
-    return _Stop(place, "", found, f"at most {DEEPEST} levels", "write it flatter; an alias must not contain itself")
-
-
-def _syntax(error: yaml.MarkedYAMLError, text: str, name: str) -> _Stop:
-    mark = error.problem_mark or error.context_mark
-    place = _place(mark, name) if mark else Place(name, 1, 1)
-    line = text.splitlines()[place.line - 1] if 0 < place.line <= len(text.splitlines()) else ""
-    if line[: len(line) - len(line.lstrip())].count("\t"):
-        place = Place(name, place.line, line.index("\t") + 1)
-        return _Stop(place, "", "a tab in the indentation", "spaces", "replace the tab by spaces")
-    # The parser's own words may quote what follows a `*`, `&` or `!`: that can be the start of a secret.
-    said = str(error.problem)
-    if "alias" in said or "anchor" in said:
-        return _Stop(
-            place, "", "an alias (`*`) that nothing defines", "", "put text that starts with `*` or `&` in quotes"
-        )
-    if "tag" in said:
-        return _Stop(place, "", "a YAML tag (`!`)", "plain YAML", "put text that starts with `!` in quotes")
-    if "single document" in str(error.context) or "but found another document" in said:
-        return _Stop(place, "", "a second document (`---`)", "one document a file", "remove the line `---`")
-    if "cannot start any token" in said:
-        return _Stop(place, "", said, "valid YAML", "put the text in quotes")
-    if "mapping values are not allowed" in said:
-        said, remedy = "a second `: ` on the line", "put text that contains `: ` in quotes; check the indentation"
-        return _Stop(place, "", said, "valid YAML", remedy)
-    return _Stop(
-        place, "", said, "valid YAML", "check brackets, quotes and the indentation, here and on the lines above"
-    )
-
-
-def _place(mark: yaml.Mark, name: str) -> Place:
-    return Place(name, mark.line + 1, mark.column + 1)
 
 
 class _Builder:
@@ -140,28 +52,26 @@ class _Builder:
     def root(self, node: yaml.Node) -> None:
         if not isinstance(node, yaml.MappingNode):
             kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-            found = f"{kind} at the top"
-            raise _Stop(
-                self._at(node), "", found, "a mapping (`name: value`)", "write one setting a line as `name: value`"
-            )
+            found, remedy = f"{kind} at the top", "write one setting a line as `name: value`"
+            raise Unreadable(self._at(node), found, "a mapping (`name: value`)", remedy)
         self._tree.data = self._mapping(node, ())
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
         self._visited += 1
         if self._visited > MOST_NODES:
             found = f"more than {MOST_NODES:_} values, aliases followed"
-            raise _Stop(self._at(node), dotted(path), found, f"at most {MOST_NODES:_}", "remove aliases (`*name`)")
+            allowed, remedy = f"at most {MOST_NODES:_}", "remove aliases (`*name`)"
+            raise Unreadable(self._at(node), found, allowed, remedy, dotted(path))
         if len(path) > DEEPEST:
-            raise _too_deep(self._at(node))
+            raise too_deep(self._at(node))
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             return self._sequence(node, path)
         if isinstance(node, yaml.ScalarNode) and node.tag.removeprefix(_TAG) in _SCALARS:
             return self._scalar(node, path)
-        self._report(
-            node, path, "a YAML tag (`!`)", "plain YAML", "remove the tag; put text that starts with `!` in quotes"
-        )
+        remedy = "remove the tag; put text that starts with `!` in quotes"
+        self._report(node, path, "a YAML tag (`!`)", "plain YAML", remedy)
         return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
@@ -220,7 +130,7 @@ class _Builder:
         self._tree.problems.append(Problem(self._at(node), dotted(path), found, allowed, remedy))
 
     def _at(self, node: yaml.Node) -> Place:
-        return _place(node.start_mark, self._name)
+        return place_of(node.start_mark, self._name)
 
 
 def _written(node: yaml.Node) -> bool:
