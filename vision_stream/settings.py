@@ -157,6 +157,7 @@ class KeySettings(Section):
     priority: int = Field(default=1, ge=1, le=100, description="weight under selection_strategy: weighted")
     qps_limit: float | None = Field(default=None, gt=0, le=10_000, description="calls a second; none: not limited")
     rpm_limit: int | None = Field(default=None, gt=0, le=1_000_000, description="calls a minute; none: not limited")
+    max_concurrent: int | None = Field(default=None, ge=1, le=2000, description="calls in flight; none: not limited")
     enabled: bool = True
 
 
@@ -185,6 +186,9 @@ class LLMSettings(Section):
     cooling: CoolingSettings = CoolingSettings()
     request_timeout_s: float = Field(default=15.0, gt=0, lt=60, description="one HTTP request")
     max_attempts: int = Field(default=3, ge=1, le=10, description="LLM calls for one task")
+    require_picture: bool = Field(
+        default=True, description="false: a group without a picture is judged by its text alone, for load tests"
+    )
     max_output_tokens: int = Field(default=400, ge=16, le=8192)
 
     @model_validator(mode="after")
