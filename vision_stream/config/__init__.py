@@ -38,9 +38,9 @@ class Loaded:
     warnings: tuple[Problem, ...]
     config_dir: FilePath | None
 
-    def place_of(self, path: Path) -> Place:
+    def source_of(self, path: Path) -> Place:
         """Where the value of the setting at ``path`` was written; the place ``default`` where nowhere."""
-        return layers.place_of(path, self.layers)
+        return layers.source_of(path, self.layers)
 
 
 def load(

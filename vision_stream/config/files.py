@@ -110,8 +110,9 @@ class FilesReader:
         if "api_key" in entry:
             self._report(place, field, "both api_key and api_key_file", "one of the two", "remove one of the two lines")
             return entry
+        self._places[(*path, "api_key")] = place
         try:
-            return {**entry, "api_key": secret_in(file)}
+            return {**entry, "api_key": secret_in(file).strip()}
         except (OSError, UnicodeDecodeError):
             remedy = "correct the path (it starts at the YAML file's directory), or the permissions"
             self._report(place, field, f"{file}, which cannot be read", "a text file with the key", remedy)

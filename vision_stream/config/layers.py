@@ -84,6 +84,14 @@ def place_of(path: Path, layers: Sequence[Layer]) -> Place:
     return DEFAULT
 
 
+def source_of(path: Path, layers: Sequence[Layer]) -> Place:
+    """Where the effective value of the setting, or of the item of a list, at ``path`` comes from."""
+    mine = owner(path, layers)
+    if mine is None or (path not in mine.places and get(mine.data, path) is None):
+        return DEFAULT
+    return place_of(path, layers)
+
+
 def get(data: Any, path: Path) -> Any:
     """What lies at ``path`` of nested values; None where nothing does."""
     for step in path:
