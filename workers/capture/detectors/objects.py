@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from vision_stream.messages import Box, DetectedObject
 
+MOST_OBJECTS = 300  # of one picture, the surest first
+
 
 def to_objects(
     boxes: NDArray[np.floating],

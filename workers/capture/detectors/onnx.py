@@ -15,12 +15,11 @@ from vision_stream.settings import ModelSettings
 from workers.capture.detectors.heads import read_head
 from workers.capture.detectors.labels import wanted_classes
 from workers.capture.detectors.letterbox import letterbox, to_tensor
-from workers.capture.detectors.objects import to_objects
+from workers.capture.detectors.objects import MOST_OBJECTS, to_objects
 from workers.capture.sources.base import Picture
 
 DEFAULT_SIZE = 640  # of a model that takes any size and does not say which it was trained on
 STRIDE = 32
-LIMIT = 300
 
 
 class OnnxDetector:
@@ -59,7 +58,7 @@ class OnnxDetector:
             iou=self._settings.iou,
             keep=self._keep,
             classes=len(self._names),
-            limit=LIMIT,
+            limit=MOST_OBJECTS,
         )
         height, width = frame.shape[:2]
         boxes = fit.to_picture(found.boxes, width=width, height=height)

@@ -13,10 +13,9 @@ from vision_stream.errors import ConfigError
 from vision_stream.messages import DetectedObject
 from vision_stream.settings import ModelSettings
 from workers.capture.detectors.labels import wanted_classes
-from workers.capture.detectors.objects import to_objects
+from workers.capture.detectors.objects import MOST_OBJECTS, to_objects
 from workers.capture.sources.base import Picture
 
-LIMIT = 300
 CODE = frozenset({".pt", ".pth", ".torchscript"})  # pickles and programs: loading one runs what its maker wrote
 
 
@@ -48,7 +47,7 @@ class UltralyticsDetector:
                 conf=self._settings.confidence,
                 iou=self._settings.iou,
                 classes=self._keep,
-                max_det=LIMIT,
+                max_det=MOST_OBJECTS,
                 verbose=False,
             )
         found = result.boxes.cpu().numpy()

@@ -1,0 +1,61 @@
+"""A group's picture goes to the evidence store before the event that names it is sent; else it travels along."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from vision_stream.messages import Evidence, Group, InlineEvidence, NoEvidence, StoredEvidence
+from vision_stream.stores import EvidenceStore
+
+PICTURE_BYTES = 200_000  # one picture; base64 adds a third
+MESSAGE_BYTES = 600_000  # all inline pictures of a message: with base64 and the rest below Kafka's 1 MB
+
+
+def picture_limit(groups: int, *, inline: bool) -> int:
+    """Bytes that each of ``groups`` pictures may have."""
+    return min(PICTURE_BYTES, MESSAGE_BYTES // max(1, groups)) if inline else PICTURE_BYTES
+
+
+class EvidenceKeeper:
+    """``store`` is None where the readers of our messages cannot see it: then pictures travel in the message."""
+
+    def __init__(self, store: EvidenceStore | None, *, ttl_s: float) -> None:
+        self._store = store
+        self._ttl_s = ttl_s
+
+    async def keep(
+        self, request_id: str, groups: Sequence[Group], pictures: Sequence[bytes | None], *, now: float
+    ) -> tuple[Group, ...]:
+        """The groups with their evidence; the pictures that have a key lie in the store when this returns.
+
+        ``now``: seconds since the epoch.
+        """
+        keys = [f"{request_id}/{group.index}" for group in groups]
+        stored = await asyncio.gather(*(self._put(key, jpeg) for key, jpeg in zip(keys, pictures, strict=True)))
+        room = MESSAGE_BYTES
+        complete = []
+        for group, key, jpeg, lies_there in zip(groups, keys, pictures, stored, strict=True):
+            evidence: Evidence
+            if lies_there:
+                evidence = StoredEvidence(key=key, expires_at=now + self._ttl_s)
+            else:
+                evidence = _inline(jpeg, room)
+                room -= len(evidence.jpeg) if isinstance(evidence, InlineEvidence) else 0
+            complete.append(msgspec.structs.replace(group, evidence=evidence))
+        return tuple(complete)
+
+    async def _put(self, key: str, jpeg: bytes | None) -> bool:
+        if self._store is None or jpeg is None:
+            return False
+        return await self._store.put(key, jpeg, ttl_s=self._ttl_s)
+
+
+def _inline(jpeg: bytes | None, room: int) -> InlineEvidence | NoEvidence:
+    if jpeg is None:
+        return NoEvidence(reason="the picture is too large")
+    if len(jpeg) > room:
+        return NoEvidence(reason="the message is full, and no evidence store is reachable")
+    return InlineEvidence(jpeg=jpeg)

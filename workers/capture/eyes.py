@@ -1,0 +1,58 @@
+"""What is done to one frame, all in one go and in the inference thread: detect, track, group, take pictures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from vision_stream import metrics
+from vision_stream.clustering import group_objects
+from vision_stream.messages import DetectedObject, Group
+from vision_stream.settings import ClusteringSettings
+from workers.capture.detectors import Detector
+from workers.capture.evidence import picture_limit
+from workers.capture.pictures import encode_within, frame_jpeg, group_picture
+from workers.capture.sources.base import Frame
+from workers.capture.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Observation:
+    objects: tuple[DetectedObject, ...]
+    groups: tuple[Group, ...]  # without evidence yet
+    pictures: tuple[bytes | None, ...]  # JPEG of each group; None: it could not be made small enough
+    frame_jpeg: bytes
+    inference_s: float
+    done_at: float  # seconds since the epoch
+
+
+class Eyes:
+    """One camera's: the detector may be shared, the tracker is its own."""
+
+    def __init__(self, detector: Detector, clustering: ClusteringSettings, *, fps: float, inline: bool) -> None:
+        """``inline``: pictures will travel in the message, and so have to share its size."""
+        self.model = detector.name
+        self._detector = detector
+        self._clustering = clustering
+        self._fps = fps
+        self._inline = inline
+        self._tracker: Tracker | None = None  # made on first use: it takes 1.5 s, and this is the thread for that
+
+    def observe(self, frame: Frame) -> Observation:
+        started = time.perf_counter()
+        seen = self._detector.detect(frame.image)
+        inference_s = time.perf_counter() - started
+        metrics.inference_seconds.observe(inference_s)
+        if self._tracker is None:
+            self._tracker = Tracker(self._fps)
+        objects = self._tracker.update(seen, frame.media_s)
+        groups = group_objects(objects, frame.image.shape[0], self._clustering)
+        limit = picture_limit(len(groups), inline=self._inline)
+        return Observation(
+            objects=objects,
+            groups=groups,
+            pictures=tuple(encode_within(group_picture(frame.image, group.box), limit) for group in groups),
+            frame_jpeg=frame_jpeg(frame.image),
+            inference_s=inference_s,
+            done_at=time.time(),
+        )

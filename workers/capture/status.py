@@ -1,0 +1,44 @@
+"""What a camera's state is and since when, told at each change and again from time to time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from vision_stream.messages import CameraState, CameraStatus
+from vision_stream.redaction import mask
+from workers.capture.sink import Sink
+
+_log = structlog.get_logger(__name__)
+REPEAT_S = 15.0  # so that whoever starts listening later learns it, and a killed worker's silence is noticed
+
+
+class StatusTeller:
+    def __init__(self, camera_id: str, sink: Sink, *, clock: Callable[[], float] = time.time) -> None:
+        self._camera_id = camera_id
+        self._sink = sink
+        self._clock = clock
+        self._last: CameraStatus | None = None
+
+    async def change(self, state: CameraState, reason: str) -> None:
+        """Tell of it if it is news; the same state again with another reason is none."""
+        if self._last is not None and self._last.state == state:
+            return
+        now = self._clock()
+        self._last = CameraStatus(camera_id=self._camera_id, state=state, reason=mask(reason)[:500], since=now, at=now)
+        _log.info("camera is " + state, camera=self._camera_id, reason=self._last.reason or None)
+        await self._sink.status(self._last)
+
+    async def repeat(self) -> None:
+        """Tell the state again, with the time of now."""
+        if self._last is not None:
+            self._last = CameraStatus(
+                camera_id=self._camera_id,
+                state=self._last.state,
+                reason=self._last.reason,
+                since=self._last.since,
+                at=self._clock(),
+            )
+            await self._sink.status(self._last)

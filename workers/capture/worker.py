@@ -1,0 +1,135 @@
+"""One camera: its frames at the wanted rate, looked at, their evidence stored, and told to the sink."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import structlog
+
+from vision_stream import metrics
+from vision_stream.background import Background
+from vision_stream.messages import Detection, StageTimes
+from vision_stream.redaction import mask
+from vision_stream.settings import CameraSettings, Settings
+from vision_stream.stores import EvidenceStore, FrameStore
+from workers.capture.detectors import Detector
+from workers.capture.evidence import EvidenceKeeper
+from workers.capture.eyes import Eyes, Observation
+from workers.capture.feed import Feed, FeedPolicy
+from workers.capture.inference import Inference
+from workers.capture.sink import Sink, count_delivery
+from workers.capture.sources import open_source
+from workers.capture.sources.base import Frame
+from workers.capture.status import REPEAT_S, StatusTeller
+
+_log = structlog.get_logger(__name__)
+
+
+class CaptureWorker:
+    """Runs until its source ends, or it is cancelled. Detector and inference thread may be shared by cameras."""
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        settings: Settings,
+        *,
+        detector: Detector,
+        inference: Inference,
+        sink: Sink,
+        evidence: EvidenceStore,
+        frames: FrameStore,
+        loop: bool = True,
+        realtime: bool = True,
+        policy: FeedPolicy | None = None,
+    ) -> None:
+        """
+        Args:
+            loop, realtime: see ``open_source``.
+
+        Raises:
+            ConfigError: the camera's source is none.
+        """
+        self.camera_id = camera.id
+        self.session = f"{time.time_ns() // 1_000_000:x}"  # of this run; grows with time
+        self.sequence = 0
+        self._profile = camera.prompt_profile
+        # Over Kafka, only what lies in Redis can be seen by those who read our messages.
+        self._inline = settings.enable_kafka_streaming and not settings.redis_enabled
+        self._keeper = EvidenceKeeper(None if self._inline else evidence, ttl_s=settings.redis.evidence_ttl_s)
+        self._frames = frames
+        self._frame_ttl_s = settings.redis.frame_ttl_s
+        self._eyes = Eyes(detector, settings.clustering, fps=camera.fps, inline=self._inline)
+        self._inference = inference
+        self._sink = sink
+        self._status = StatusTeller(camera.id, sink)
+        self._blind = False
+        self._feed = Feed(
+            open_source(camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime),
+            changed=self._status.change,
+            skipped=metrics.frames_skipped.labels(camera.id, "newer frame").inc,
+            policy=policy or FeedPolicy(stall_s=max(FeedPolicy.stall_s, 3 / camera.fps)),
+        )
+
+    async def run(self) -> None:
+        """Raises SourceError: a source that is not live broke off, or could not be opened."""
+        background = Background()
+        background.spawn(self._repeat_status(), name=f"status of {self.camera_id}")
+        try:
+            async with aclosing(self._feed.frames()) as frames:
+                async for frame in frames:
+                    await self._handle(frame)
+        finally:
+            await background.close()
+            await self._status.change("disabled", "the worker ended")
+
+    async def _handle(self, frame: Frame) -> None:
+        seen = await self._observe(frame)
+        if seen is None:
+            metrics.frames_skipped.labels(self.camera_id, "detector failed").inc()
+            return
+        detection = await self._detection(frame, seen)
+        await self._frames.put(self.camera_id, seen.frame_jpeg, ttl_s=self._frame_ttl_s)
+        await self._sink.detection(detection)
+        if not getattr(self._sink, "counts_deliveries", False):
+            count_delivery(self.camera_id, frame.captured_at)
+
+    async def _observe(self, frame: Frame) -> Observation | None:
+        """What is in the frame; None where the detector failed on it, which is said once until it works again."""
+        try:
+            seen = await self._inference.run(self._eyes.observe, frame)
+        except Exception as error:  # a backend's own errors have no common base
+            if not self._blind:
+                _log.exception("detector failed, frame left out", camera=self.camera_id, error=mask(str(error)))
+            self._blind = True
+            return None
+        if self._blind:
+            _log.info("detector works again", camera=self.camera_id)
+        self._blind = False
+        return seen
+
+    async def _detection(self, frame: Frame, seen: Observation) -> Detection:
+        self.sequence += 1
+        detection_id = f"{self.camera_id}:{self.session}:{self.sequence}"
+        groups = await self._keeper.keep(detection_id, seen.groups, seen.pictures, now=time.time())
+        height, width = frame.image.shape[:2]
+        return Detection(
+            detection_id=detection_id,
+            camera_id=self.camera_id,
+            session=self.session,
+            sequence=self.sequence,
+            times=StageTimes(captured_at=frame.captured_at, detected_at=seen.done_at),
+            frame_width=width,
+            frame_height=height,
+            objects=seen.objects,
+            groups=groups,
+            model=self._eyes.model[:100],
+            inference_s=seen.inference_s,
+            prompt_profile=self._profile,
+        )
+
+    async def _repeat_status(self) -> None:
+        while True:
+            await asyncio.sleep(REPEAT_S)
+            await self._status.repeat()
