@@ -59,14 +59,15 @@ class Hub:
         max_events: int = MAX_EVENTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.board = board or Board()
+        self.board = board if board is not None else Board()
         self._sessions: set[Session] = set()
         self._by_camera: dict[str, set[Session]] = {}
         self._all: set[Session] = set()
         self._max_events = max_events
         self._clock = clock
 
-    def __len__(self) -> int:
+    @property
+    def session_count(self) -> int:
         return len(self._sessions)
 
     async def detection(self, detection: Detection) -> None:

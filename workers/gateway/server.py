@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from weakref import WeakSet
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
 
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
@@ -61,7 +63,7 @@ def build(
     app[keys.HUB] = hub
     app[keys.STORES] = stores
     app[keys.ACCESS] = Access(settings.gateway)
-    app[keys.READINESS] = readiness or Readiness()
+    app[keys.READINESS] = readiness if readiness is not None else Readiness()
     app[keys.SOCKETS] = WeakSet()
     app[keys.BEHIND_S] = behind_s
     if stores.redis is not None:
@@ -119,6 +121,23 @@ class AccessLog(AbstractAccessLogger):
         )
 
 
+class _WithoutRequestText(logging.Filter):
+    """aiohttp quotes a request that it could not parse; that may hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            record.exc_info = record.exc_text = None
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return True
+
+
+def _http_logger() -> logging.Logger:
+    logger = logging.getLogger("vision_stream.gateway.http")
+    if not logger.filters:
+        logger.addFilter(_WithoutRequestText())
+    return logger
+
+
 @dataclass(frozen=True)
 class Serving:
     host: str
@@ -138,7 +157,13 @@ async def serving(app: web.Application) -> AsyncIterator[Serving]:
         ConfigError: the address cannot be listened on.
     """
     where = app[keys.SETTINGS].gateway
-    runner = web.AppRunner(app, access_log_class=AccessLog, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
+    runner = web.AppRunner(
+        app,
+        access_log_class=AccessLog,
+        logger=_http_logger(),
+        shutdown_timeout=SHUTDOWN_S,
+        handle_signals=False,
+    )
     await runner.setup()
     try:
         try:

@@ -46,7 +46,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     hub = request.app[keys.HUB]
     if not request.app[keys.ACCESS].allows_origin(request):
         raise web.HTTPForbidden(text="origin not allowed: see gateway.allowed_origins")
-    if len(hub) >= MAX_SESSIONS:
+    if hub.session_count >= MAX_SESSIONS:
         raise web.HTTPServiceUnavailable(text="too many sessions", headers={"Retry-After": "10"})
     ws = web.WebSocketResponse(
         heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, decode_text=False, timeout=2.0
