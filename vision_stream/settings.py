@@ -78,8 +78,9 @@ class TopicsSettings(Section):
             )
         counts = {field: getattr(self, field).partitions for field in MEETING}
         if len(set(counts.values())) > 1:
+            usual = Counter(counts.values()).most_common(1)[0][0]
             raise contradiction(
-                *((field, "partitions") for field in MEETING),
+                *((field, "partitions") for field in sorted(MEETING, key=lambda field: counts[field] == usual)),
                 found=", ".join(f"{field} {count}" for field, count in counts.items()),
                 allowed="the same number for these topics, as they meet in one table",
                 remedy="give all of them the same number of partitions",

@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from vision_stream.config import schema
 from vision_stream.config.files import prefix_of
-from vision_stream.config.layers import DEFAULT, Layer, get, owner, place_of
+from vision_stream.config.layers import DEFAULT, Layer, get, owner, place_of, source_of
 from vision_stream.config.problems import Path, Place, Problem, dotted
 from vision_stream.settings import Settings
 
@@ -18,9 +18,11 @@ LONGEST_FOUND = 60  # characters of a value
 
 
 def explain(error: ValidationError, layers: Sequence[Layer]) -> list[Problem]:
-    """One problem for each of pydantic's errors."""
+    """One problem for each of pydantic's errors; a list with a wrong item is not also too short."""
     details = error.errors(include_url=False)
-    return [_problem(detail["type"], detail["loc"][1:], detail.get("ctx", {}), layers) for detail in details]
+    around = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+    inner = [detail for detail in details if detail["loc"] not in around]
+    return [_problem(detail["type"], detail["loc"][1:], detail.get("ctx", {}), layers) for detail in inner]
 
 
 def _problem(kind: str, path: Path, context: dict[str, Any], layers: Sequence[Layer]) -> Problem:
@@ -39,8 +41,8 @@ def _problem(kind: str, path: Path, context: dict[str, Any], layers: Sequence[La
 
 def _contradiction(path: Path, context: dict[str, Any], layers: Sequence[Layer]) -> Problem:
     paths = [(*path, *inner) for inner in context["paths"]]
-    places = [(inner, place_of(inner, layers)) for inner in paths]
-    inner, place = next(((inner, place) for inner, place in places if place != DEFAULT), places[0])
+    inner = next((inner for inner in paths if source_of(inner, layers) != DEFAULT), paths[0])
+    place = place_of(inner, layers)
     field = dotted(inner[len(prefix_of(place)) :])
     return Problem(place, field, context["found"], context["allowed"], context["remedy"])
 
@@ -73,7 +75,7 @@ def shown(path: Path, layers: Sequence[Layer]) -> str:
 
 
 def _remedy(kind: str, found: str, leaf: schema.Leaf | None, place: Place) -> str:
-    drop = "unset it" if place.variable else "remove the line"
+    drop = "unset it" if place.variable else "remove it"
     if leaf is None:
         return f"correct it, or {drop}"
     if kind == "literal_error":
