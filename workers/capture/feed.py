@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from vision_stream.messages import CameraState
@@ -42,7 +42,7 @@ class Feed:
         self._chance = chance
         self._abandoned: list[Reader] = []
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncGenerator[Frame, None]:
         """Yield frames until the source ends; for ever where it is live. Close it when you leave (``aclosing``).
 
         Raises:

@@ -1,0 +1,201 @@
+"""Several cameras until their sources end or the process is told to: what ``vision-stream capture`` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from vision_stream import metrics
+from vision_stream.errors import ConfigError
+from vision_stream.redaction import redact_url
+from vision_stream.settings import CameraSettings, Settings
+from vision_stream.stores.open import Stores, open_stores
+from workers.capture.detectors import DEMO_MODEL, Detector, open_detector
+from workers.capture.inference import Inference
+from workers.capture.sink import Sink
+from workers.capture.tally import Tally, as_text
+from workers.capture.worker import CaptureWorker
+
+_log = structlog.get_logger(__name__)
+END_WITHIN_S = 4.5  # of a signal, whatever hangs in a driver or a model; the promise is 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    cameras: tuple[CameraSettings, ...]
+    loop: bool  # files start again at their end
+    realtime: bool  # files are played at their own speed
+    seconds: float | None = None  # end after these
+    as_json: bool = False
+
+
+def chosen_cameras(
+    settings: Settings, camera: str | None, source: str | None, fps: float | None
+) -> tuple[CameraSettings, ...]:
+    """The cameras that a command line means: one it describes, one of cameras.yaml, or all enabled ones there.
+
+    Raises:
+        ConfigError: there is none, or none of that name.
+    """
+    given = {"fps": fps} if fps is not None else {}
+    known = {each.id: each for each in settings.cameras.cameras}
+    if source is not None:
+        like = known.get(camera or "")
+        fields: dict[str, Any] = like.model_dump() if like else {"id": camera or "cam-01"}
+        return (CameraSettings.model_validate({**fields, "source": source, **given}),)
+    if camera is not None:
+        if camera not in known:
+            raise ConfigError(
+                f"--camera {camera}: config/cameras.yaml has no such camera",
+                remedy="give its --source, or one of " + (", ".join(known) or "... there are none"),
+            )
+        return (known[camera].model_copy(update=given),)
+    enabled = tuple(each.model_copy(update=given) for each in known.values() if each.enabled)
+    if not enabled:
+        raise ConfigError(
+            "there is no camera", remedy="give --source SOURCE, or write cameras into config/cameras.yaml"
+        )
+    return enabled
+
+
+def run(settings: Settings, plan: Plan) -> int:
+    """Run in this process until the end; prints what was found, returns the exit code.
+
+    Raises:
+        VisionStreamError: see its kinds.
+    """
+    return asyncio.run(_run(settings, plan))
+
+
+async def _run(settings: Settings, plan: Plan) -> int:
+    ending = _Ending()
+    inference, stores = Inference(), open_stores(settings)
+    kafka = _kafka_sink(settings)
+    tallies = {camera.id: Tally(kafka) for camera in plan.cameras}
+    try:
+        async with asyncio.timeout(plan.seconds):
+            work = asyncio.ensure_future(_cameras(settings, plan, inference, stores, kafka, tallies))
+            await ending.until_told(work)
+    except TimeoutError:
+        if plan.seconds is None:
+            raise
+    finally:
+        if kafka is not None:
+            await kafka.close()
+        await stores.close()
+        inference.close()
+    _print(plan, settings, tallies, kafka)
+    return ending.code
+
+
+async def _cameras(
+    settings: Settings,
+    plan: Plan,
+    inference: Inference,
+    stores: Stores,
+    kafka: Any,
+    tallies: dict[str, Tally],
+) -> None:
+    """Load the detector and run the cameras, each by itself: one that breaks off does not end the others."""
+    if kafka is not None:
+        await kafka.start()
+    metrics.serve(settings.monitoring.prometheus.port)
+    detector = await inference.run(open_detector, settings.model)
+    workers = [
+        _worker(camera, settings, plan, detector, inference, stores, tallies[camera.id]) for camera in plan.cameras
+    ]
+    ends = await asyncio.gather(*(worker.run() for worker in workers), return_exceptions=True)
+    failures = [end for end in ends if isinstance(end, BaseException)]
+    for failure in failures[1:]:
+        _log.error("camera ended", error=str(failure))
+    if failures:
+        raise failures[0]
+
+
+def _worker(
+    camera: CameraSettings,
+    settings: Settings,
+    plan: Plan,
+    detector: Detector,
+    inference: Inference,
+    stores: Stores,
+    sink: Sink,
+) -> CaptureWorker:
+    return CaptureWorker(
+        camera,
+        settings,
+        detector=detector,
+        inference=inference,
+        sink=sink,
+        evidence=stores.evidence,
+        frames=stores.frames,
+        loop=plan.loop,
+        realtime=plan.realtime,
+    )
+
+
+def _kafka_sink(settings: Settings) -> Any:
+    if not settings.enable_kafka_streaming:
+        return None
+    from workers.capture.kafka_sink import KafkaSink
+
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # ten lines a second while a broker is away; we say it once
+    return KafkaSink(settings.kafka)
+
+
+class _Ending:
+    """Ends the work on Ctrl-C (exit code 130) and on SIGTERM (0), and the process itself if the work does not."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._told = asyncio.Event()
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows: Ctrl-C cancels the whole
+                asyncio.get_running_loop().add_signal_handler(number, self._tell, code)
+
+    def _tell(self, code: int) -> None:
+        self.code = code
+        self._told.set()
+        last_resort = threading.Timer(END_WITHIN_S, os._exit, (code,))
+        last_resort.daemon = True
+        last_resort.start()
+
+    async def until_told(self, work: asyncio.Future[None]) -> None:
+        told = asyncio.ensure_future(self._told.wait())
+        try:
+            await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+
+
+def _print(plan: Plan, settings: Settings, tallies: dict[str, Tally], kafka: Any) -> None:
+    delivered = {"delivered": kafka.confirmed, "dropped": kafka.dropped} if kafka is not None else {}
+    model = DEMO_MODEL if settings.model.path == "demo" else settings.model.path
+    rows = [
+        (camera.id, redact_url(camera.source.get_secret_value()), tallies[camera.id].report())
+        for camera in plan.cameras
+    ]
+    if plan.as_json:
+        cameras = [{"camera": name, "source": source, **report} for name, source, report in rows]
+        print(json.dumps({"detector": settings.model.backend, "model": model, "cameras": cameras, **delivered}))
+        return
+    for name, source, report in rows:
+        print(as_text(name, source, f"{settings.model.backend} {model}", report))
+        if report["frames"] and not report["objects_by_label"] and settings.model.path == "demo":
+            print("  the demo model knows simulated scenes only: give a model of your own with --model")
+    if kafka is not None:
+        print(f"Kafka confirmed {kafka.confirmed} detections; {kafka.dropped} messages dropped")
