@@ -1,0 +1,103 @@
+"""OpenAI's chat completion on the wire: our prompt to a request body, a response body to an answer."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from vision_stream.llm.failures import CallFailed
+from vision_stream.llm.prompts import VERDICT_SCHEMA, Prompt
+
+Mode = Literal["json_schema", "json_object", "text"]
+MODES: tuple[Mode, ...] = ("json_schema", "json_object", "text")  # from the strictest to what every endpoint has
+_PNG = b"\x89PNG"
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    prompt: Prompt
+    model: str
+    mode: Mode = "json_schema"
+    max_output_tokens: int = 400
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    content: str
+    model: str
+    finish_reason: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+def request_body(request: Request) -> dict[str, Any]:
+    """The JSON body of ``POST /chat/completions``."""
+    prompt = request.prompt
+    parts: list[dict[str, Any]] = [{"type": "text", "text": prompt.facts}]
+    if prompt.picture is not None:
+        parts.append({"type": "image_url", "image_url": {"url": _data_url(prompt.picture), "detail": "auto"}})
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": parts}],
+        "max_tokens": request.max_output_tokens,
+        "temperature": 0,
+    }
+    if request.mode == "json_schema":
+        schema = {"name": "verdict", "strict": True, "schema": VERDICT_SCHEMA}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif request.mode == "json_object":
+        body["response_format"] = {"type": "json_object"}
+    return body
+
+
+def _data_url(picture: bytes) -> str:
+    kind = "png" if picture.startswith(_PNG) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+class _Message(Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(Struct):
+    choices: list[_Choice]
+    model: str = ""
+    usage: _Usage | None = None
+
+
+_decoder = msgspec.json.Decoder(_Completion)
+
+
+def read_completion(body: bytes) -> Answer:
+    """The answer in a response with status 200.
+
+    Raises:
+        CallFailed: ``unreadable``: it is no chat completion.
+    """
+    try:
+        completion = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise CallFailed("unreadable", "200, but the body is no chat completion", status=200) from None
+    if not completion.choices:
+        raise CallFailed("unreadable", "200, but without a choice", status=200)
+    choice, usage = completion.choices[0], completion.usage or _Usage()
+    refused = choice.message.refusal or choice.finish_reason == "content_filter"
+    return Answer(
+        content=choice.message.content or "",
+        model=completion.model[:100],
+        finish_reason="content_filter" if refused else choice.finish_reason or "stop",
+        input_tokens=max(0, usage.prompt_tokens),
+        output_tokens=max(0, usage.completion_tokens),
+    )

@@ -1,0 +1,83 @@
+"""What the schedulers tell each other about their keys: who is cooling until when, who is disabled.
+
+Each scheduler's own pool is the authority on what it saw itself; what others saw is merged in by maximum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from vision_stream.messages import Count, Epoch, Text, Word
+
+
+class Cooldown(Struct, frozen=True, kw_only=True):
+    """One key's state as of ``at``. ``reason`` is for the operator and holds no secret."""
+
+    until: Epoch = 0.0  # cooling until then; in the past: not cooling
+    failures: Count = 0  # in a row
+    disabled: bool = False  # the provider refused the key itself
+    reason: Text = ""
+    at: Epoch
+    fingerprint: Word = ""  # of the secret that was used: another secret under the same id is another key
+
+
+class CooldownBoard(Protocol):
+    """Shared by all schedulers; both methods are quick, and may be called on the event loop."""
+
+    def read(self) -> Mapping[str, Cooldown]:
+        """The cooldowns by key id."""
+        ...
+
+    def write(self, key_id: str, cooldown: Cooldown) -> None: ...
+
+
+class MemoryCooldowns:
+    """A board for the schedulers of one process."""
+
+    def __init__(self) -> None:
+        self._cooldowns: dict[str, Cooldown] = {}
+
+    def read(self) -> Mapping[str, Cooldown]:
+        return self._cooldowns
+
+    def write(self, key_id: str, cooldown: Cooldown) -> None:
+        self._cooldowns[key_id] = merge(self._cooldowns.get(key_id), cooldown)
+
+
+def merge(known: Cooldown | None, new: Cooldown) -> Cooldown:
+    """The longer cooldown and the later word on ``disabled``.
+
+    The later alone counts where it is of another secret, or says that the key works (no failures).
+
+    >>> a, b = Cooldown(until=20.0, failures=2, at=5.0), Cooldown(until=15.0, failures=1, at=6.0)
+    >>> merge(a, b).until, merge(a, b) == merge(b, a)
+    (20.0, True)
+    """
+    if known is None:
+        return new
+    first, last = sorted((known, new), key=lambda cooldown: (cooldown.at, cooldown.until, cooldown.disabled))
+    works = last.failures == 0 and not last.disabled
+    if works or first.fingerprint != last.fingerprint:
+        return last
+    longer = max(first, last, key=lambda cooldown: cooldown.until)
+    return Cooldown(
+        until=longer.until,
+        failures=max(first.failures, last.failures) if longer.until > last.at else last.failures,
+        disabled=last.disabled,
+        reason=last.reason if last.disabled else longer.reason,
+        at=last.at,
+        fingerprint=last.fingerprint,
+    )
+
+
+def fingerprint(secret: str) -> str:
+    """Tells one secret from another, and tells nothing else: 32 bits of a keyed hash.
+
+    >>> fingerprint("sk-one") == fingerprint("sk-one"), fingerprint("sk-one") == fingerprint("sk-two")
+    (True, False)
+    """
+    return hashlib.blake2b(secret.encode(), digest_size=4, person=b"vision-stream").hexdigest()

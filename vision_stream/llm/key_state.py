@@ -1,0 +1,108 @@
+"""One key's state inside the pool, and what of it may be shown."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from vision_stream.llm.limits import KeyLimits
+from vision_stream.llm.success import SuccessRate
+
+if TYPE_CHECKING:
+    from vision_stream.llm.pool import PooledKey
+
+
+class KeyStatus(Struct, frozen=True, kw_only=True):
+    """What a status page shows of a key; times in seconds from now."""
+
+    id: str
+    model: str
+    base_url: str
+    state: Literal["ready", "cooling", "probing", "disabled"]
+    in_flight: int
+    calls: int
+    failures: int  # in a row
+    success_rate: float  # of the last 5 minutes
+    cooling_for_s: float
+    free_in_s: float  # until its limits and its cooldown allow the next call
+    reason: str
+
+
+class KeyState:
+    """Mutable, and touched by its pool alone."""
+
+    __slots__ = (
+        "_key", "_limits", "calls", "cooling_until", "credit", "disabled", "failures", "id", "in_flight",
+        "last_cooldown", "needs_probe", "priority", "probing", "reason", "success",
+    )  # fmt: skip
+
+    def __init__(self, key: PooledKey, limits: KeyLimits) -> None:
+        self._key, self._limits = key, limits
+        self.id, self.priority = key.id, key.priority
+        self.in_flight = 0
+        self.calls = 0
+        self.credit = 0  # of the weighted strategy
+        self.cooling_until = -math.inf
+        self.last_cooldown = 0.0
+        self.failures = 0
+        self.needs_probe = False
+        self.probing = False
+        self.disabled = False
+        self.reason = ""
+        self.success = SuccessRate()
+
+    def busy(self) -> bool:
+        """Only a report can free it."""
+        most = self._key.max_concurrent
+        return self.probing or (most is not None and self.in_flight >= most)
+
+    def free_at(self) -> float:
+        """When cooldown and limits allow the next call."""
+        return max(self.cooling_until, self._limits.free_at())
+
+    def book(self, now: float) -> None:
+        self._limits.take(now)
+        self.in_flight += 1
+        self.calls += 1
+        self.probing = self.needs_probe
+
+    def end(self, probe: bool) -> None:
+        self.in_flight -= 1
+        if probe:
+            self.probing = False
+
+    def cool(self, *, until: float, reason: str) -> None:
+        self.cooling_until = until
+        self.needs_probe = True
+        self.reason = reason
+
+    def recover(self) -> None:
+        self.failures = 0
+        self.last_cooldown = 0.0
+        self.needs_probe = False
+        self.reason = ""
+
+    def status(self, now: float) -> KeyStatus:
+        free_at = self.free_at()
+        return KeyStatus(
+            id=self.id,
+            model=self._key.model,
+            base_url=self._key.base_url,
+            state=self._word(now),
+            in_flight=self.in_flight,
+            calls=self.calls,
+            failures=self.failures,
+            success_rate=self.success.share(now),
+            cooling_for_s=max(0.0, self.cooling_until - now),
+            free_in_s=max(0.0, free_at - now),
+            reason=self.reason,
+        )
+
+    def _word(self, now: float) -> Literal["ready", "cooling", "probing", "disabled"]:
+        if self.disabled:
+            return "disabled"
+        if self.cooling_until > now:
+            return "cooling"
+        return "probing" if self.needs_probe else "ready"

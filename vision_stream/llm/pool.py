@@ -1,0 +1,232 @@
+"""Which key takes the next call, and what a call's end means for its key. Pure: it returns what should happen.
+
+    acquire(now)  ->  Lease           a key is chosen and its slot is booked, in one step
+                      WaitUntil       no key has room before then
+                      WaitForReport   every key that could go is busy; a report changes that
+                      AllDisabled     nothing will change by itself
+
+Every lease ends in exactly one ``report_*`` or ``release``. ``now`` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from vision_stream.llm.key_state import KeyState, KeyStatus
+from vision_stream.llm.limits import KeyLimits, key_limits
+from vision_stream.llm.strategies import Strategy, strategy_named
+from vision_stream.redaction import redact_url
+from vision_stream.settings import LLMSettings
+
+MAX_RETRY_AFTER_S = 86_400.0  # A provider may say "tomorrow". Larger: one broken header rests a key for ever.
+
+
+class Lease(Struct, frozen=True):
+    """The right to one call with a key. ``probe``: the first after a cooldown; no other goes before its report."""
+
+    key_id: str
+    probe: bool = False
+
+
+class WaitUntil(Struct, frozen=True):
+    at: float
+
+
+class WaitForReport(Struct, frozen=True):
+    key_id: str  # the first that is waited for
+
+
+class AllDisabled(Struct, frozen=True):
+    pass
+
+
+Acquired = Lease | WaitUntil | WaitForReport | AllDisabled
+
+
+class PooledKey(Struct, frozen=True, kw_only=True):
+    """What the pool needs to know of a key: everything but its secret."""
+
+    id: str
+    priority: int = 1
+    qps_limit: float | None = None
+    rpm_limit: int | None = None
+    max_concurrent: int | None = None
+    model: str = ""
+    base_url: str = ""
+    enabled: bool = True
+
+
+class KeyPool:
+    """Keys with limits, cooldowns and one of three strategies.
+
+    Args:
+        keys: ids, or ``PooledKey``s for those with limits.
+        min_cooldown, max_cooldown: seconds; a key's first failure in a row costs the least, later ones grow.
+        uniform: ``random.uniform``, injected for tests.
+        limits: makes a key's ``KeyLimits``; the default is exact for this process.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str | PooledKey],
+        *,
+        strategy: str = "least_loaded",
+        min_cooldown: float = 5.0,
+        max_cooldown: float = 60.0,
+        uniform: Callable[[float, float], float] = random.uniform,
+        limits: Callable[[float | None, int | None], KeyLimits] = key_limits,
+    ) -> None:
+        known = [PooledKey(id=key) if isinstance(key, str) else key for key in keys]
+        self._keys = {key.id: KeyState(key, limits(key.qps_limit, key.rpm_limit)) for key in known if key.enabled}
+        self._in_order = tuple(self._keys.values())
+        self._choose: Strategy = strategy_named(strategy)
+        self._min_cooldown, self._max_cooldown, self._uniform = min_cooldown, max(min_cooldown, max_cooldown), uniform
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def acquire(self, now: float) -> Acquired:
+        """Choose a key and book its slot, or say what to wait for."""
+        free: list[KeyState] = []
+        earliest, awaited = math.inf, None
+        for key in self._in_order:
+            if key.disabled:
+                continue
+            if key.busy():
+                awaited = awaited or key.id
+                continue
+            at = key.free_at()
+            if at <= now:
+                free.append(key)
+            elif at < earliest:
+                earliest = at
+        if free:
+            return self._lease(self._choose(free), now)
+        if earliest < math.inf:
+            return WaitUntil(earliest)
+        return WaitForReport(awaited) if awaited else AllDisabled()
+
+    def _lease(self, key: KeyState, now: float) -> Lease:
+        probe = key.needs_probe
+        key.book(now)
+        return Lease(key.id, probe)
+
+    # -- what became of a lease
+
+    def release(self, lease: Lease) -> None:
+        """The call says nothing about its key: cancelled, or refused for what it asked."""
+        self._keys[lease.key_id].end(lease.probe)
+
+    def report_answered(self, lease: Lease, now: float) -> None:
+        key = self._keys[lease.key_id]
+        key.end(lease.probe)
+        key.success.add(True, now)
+        if lease.probe or key.cooling_until <= now:
+            key.recover()
+
+    def report_failed(self, lease: Lease, now: float, reason: str = "") -> None:
+        """A server error, a timeout or a broken connection: the key cools, longer each time in a row."""
+        self._cool(lease, now, 0.0, reason)
+
+    def report_rate_limited(
+        self, lease: Lease, now: float, retry_after: float | None = None, reason: str = "rate limited"
+    ) -> None:
+        """A 429: the key cools for ``retry_after`` seconds, or a grown cooldown; when it comes again, the longer."""
+        self._cool(lease, now, min(retry_after or 0.0, MAX_RETRY_AFTER_S), reason)
+
+    def report_unauthorized(self, lease: Lease, now: float, reason: str = "unauthorized") -> bool:
+        """The provider refuses the key itself; True when that was news."""
+        key = self._keys[lease.key_id]
+        key.end(lease.probe)
+        key.success.add(False, now)
+        return self.disable(key.id, reason)
+
+    def _cool(self, lease: Lease, now: float, floor: float, reason: str) -> None:
+        key = self._keys[lease.key_id]
+        key.end(lease.probe)
+        key.success.add(False, now)
+        if key.cooling_until > now:  # one of many in flight when it began: not one more failure in a row
+            key.cooling_until = max(key.cooling_until, now + floor)
+            return
+        first = key.failures == 0
+        grown = self._min_cooldown if first else self._uniform(self._min_cooldown, 3 * key.last_cooldown)
+        key.last_cooldown = min(grown, self._max_cooldown)
+        key.cool(until=now + (floor if first and floor else max(floor, key.last_cooldown)), reason=reason)
+        key.failures += 1
+
+    # -- what others know, and operators want
+
+    def forgive(self, key_id: str) -> None:
+        """Take back the cooldown of a key whose only failure turned out to be the request's fault."""
+        key = self._keys[key_id]
+        if key.failures == 1:
+            key.recover()
+            key.cooling_until = -math.inf
+
+    def disable(self, key_id: str, reason: str) -> bool:
+        key = self._keys[key_id]
+        news = not key.disabled
+        key.disabled, key.reason = True, reason
+        return news
+
+    def enable(self, key_id: str) -> None:
+        """Back to work, with nothing held against it."""
+        key = self._keys[key_id]
+        key.disabled = False
+        key.cooling_until = -math.inf
+        key.recover()
+
+    def cool_until(self, key_id: str, until: float, failures: int, reason: str) -> None:
+        """What another scheduler saw: the longer cooldown counts, whoever says so."""
+        key = self._keys[key_id]
+        if until > key.cooling_until:
+            key.cool(until=until, reason=reason)
+            key.failures = max(key.failures, failures)
+            key.last_cooldown = max(key.last_cooldown, self._min_cooldown)
+
+    def blocked_until(self, now: float) -> float | None:
+        """When the first key comes back where all are cooling or disabled (``inf``: none will); else None."""
+        if any(not key.disabled and key.cooling_until <= now for key in self._in_order):
+            return None
+        return min((key.cooling_until for key in self._in_order if not key.disabled), default=math.inf)
+
+    def available(self, now: float) -> int:
+        """Keys that are neither cooling nor disabled."""
+        return sum(1 for key in self._in_order if not key.disabled and key.cooling_until <= now)
+
+    def status(self, key_id: str, now: float) -> KeyStatus:
+        return self._keys[key_id].status(now)
+
+    def snapshot(self, now: float | None = None) -> tuple[KeyStatus, ...]:
+        """All keys as a status page shows them, without secrets."""
+        at = time.monotonic() if now is None else now
+        return tuple(key.status(at) for key in self._in_order)
+
+
+def pool_of(settings: LLMSettings, *, uniform: Callable[[float, float], float] = random.uniform) -> KeyPool:
+    """The pool of config/api_keys.yaml."""
+    keys = [
+        PooledKey(
+            id=key.id,
+            priority=key.priority,
+            qps_limit=key.qps_limit,
+            rpm_limit=key.rpm_limit,
+            max_concurrent=key.max_concurrent,
+            model=key.model,
+            base_url=redact_url(key.base_url),
+            enabled=key.enabled,
+        )
+        for key in settings.keys
+    ]
+    return KeyPool(
+        keys,
+        strategy=settings.selection_strategy,
+        min_cooldown=settings.cooling.min_cooldown,
+        max_cooldown=settings.cooling.max_cooldown,
+        uniform=uniform,
+    )

@@ -1,0 +1,106 @@
+"""What a call's end means for its key: for the pool, for the other schedulers, for the metrics and the log."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable
+
+import structlog
+
+from vision_stream import metrics
+from vision_stream.llm.chat import Answer
+from vision_stream.llm.failures import CallFailed
+from vision_stream.llm.pool import KeyPool, Lease
+from vision_stream.llm.sharing import Sharing
+
+RECENT = 64  # calls that say how long one takes
+RECENT_S = 60.0  # and for how long: a slow minute must not keep tasks from trying again
+
+_log = structlog.get_logger(__name__)
+
+
+class Reports:
+    def __init__(self, pool: KeyPool, sharing: Sharing) -> None:
+        self._pool, self._sharing = pool, sharing
+        self._latencies: deque[tuple[float, float]] = deque(maxlen=RECENT)  # (when, how long)
+        self._blocked = False
+
+    def publish(self, key_ids: Iterable[str]) -> None:
+        """Let the gauges read the pool whenever they are scraped."""
+        pool = self._pool
+        metrics.keys_available.set_function(lambda: pool.available(time.monotonic()))
+        for key_id in key_ids:
+            metrics.key_success_rate.labels(key_id).set_function(
+                lambda key_id=key_id: pool.status(key_id, time.monotonic()).success_rate
+            )
+
+    def quickest_call(self) -> float:
+        """The least that an answered call took lately, seconds; 0 while nothing is known."""
+        return min(self._recent(), default=0.0)
+
+    def longer_than_usual(self, waited_s: float, timeout_s: float) -> bool:
+        """Whether a call given up before ``timeout_s``, for its task's sake, speaks against its key."""
+        recent = self._recent()
+        return waited_s >= min(timeout_s, 1.5 * max(recent) if recent else timeout_s / 2)
+
+    def _recent(self) -> list[float]:
+        oldest = time.monotonic() - RECENT_S
+        return [latency_s for at, latency_s in self._latencies if at >= oldest]
+
+    def answered(self, lease: Lease, answer: Answer, latency_s: float) -> None:
+        now = time.monotonic()
+        self._latencies.append((now, latency_s))
+        metrics.llm_latency.observe(latency_s)
+        metrics.llm_tokens.labels("input").inc(answer.input_tokens)
+        metrics.llm_tokens.labels("output").inc(answer.output_tokens)
+        self._pool.report_answered(lease, now)
+        if lease.probe:
+            _log.info("API key is back", key=lease.key_id)
+            self._sharing.tell(lease.key_id, now)
+        if self._blocked:
+            self._blocked = False
+            _log.info("API keys answer again")
+
+    def failed(self, lease: Lease, failure: CallFailed) -> None:
+        """The key's failure: it cools, or is disabled."""
+        now = time.monotonic()
+        self.count(lease.key_id, failure.kind)
+        if failure.kind == "unauthorized":
+            if self._pool.report_unauthorized(lease, now, failure.what):
+                _log.error("API key is disabled", key=lease.key_id, reason=failure.what, remedy="replace the key")
+        elif failure.kind == "rate_limited" or failure.retry_after is not None:
+            self._pool.report_rate_limited(lease, now, failure.retry_after, failure.what)
+        else:
+            self._pool.report_failed(lease, now, failure.what)
+        self._sharing.tell(lease.key_id, now)
+
+    def innocent(self, lease: Lease, result: str) -> None:
+        """The endpoint answered, and refused what was asked."""
+        self.count(lease.key_id, result)
+        self._pool.report_answered(lease, time.monotonic())
+
+    def blamed_on_request(self, lease: Lease, key_ids: Iterable[str]) -> None:
+        """Two keys failed at the same request: neither is to cool for it."""
+        self.count(lease.key_id, "server")
+        self._pool.release(lease)
+        now = time.monotonic()
+        for key_id in set(key_ids) - {lease.key_id}:
+            self._pool.forgive(key_id)
+            self._sharing.tell(key_id, now)
+
+    def abandoned(self, lease: Lease, result: str = "cancelled") -> None:
+        """The call was ended by us: its task was cancelled, or out of time."""
+        self.count(lease.key_id, result)
+        self._pool.release(lease)
+
+    def count(self, key_id: str, result: str) -> None:
+        metrics.llm_requests.labels(key_id, result).inc()
+
+    def note_blocked(self, until: float, now: float) -> None:
+        """Say once that no key is usable, until one has answered. ``until``: when the first comes back."""
+        if not self._blocked:
+            self._blocked = True
+            soon = "never: all are disabled" if until == math.inf else f"in {until - now:.1f} s"
+            _log.warning("All API keys are cooling down or disabled", next=soon)

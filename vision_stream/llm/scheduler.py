@@ -1,0 +1,203 @@
+"""A task in, exactly one outcome out: assessed, expired or failed, with the reason.
+
+    picture  ->  prompt  ->  wait for a key  ->  call  ->  verdict
+                                 ^                 | the key's failure: another key, until attempts or time are spent
+                                 +-----------------+ a misfit: once more
+
+One deadline bounds it all: the task's own, or ``call_deadline_s`` from the moment it came, whichever is first. What
+a failure means for the key is decided in ``reports``, what it means for the task here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from vision_stream import metrics
+from vision_stream.llm.chat import Answer, Request
+from vision_stream.llm.client import AiohttpClient, VisionClient
+from vision_stream.llm.cooldowns import CooldownBoard
+from vision_stream.llm.failures import CallFailed
+from vision_stream.llm.modes import Modes
+from vision_stream.llm.pictures import NoPicture, picture_of
+from vision_stream.llm.pool import KeyPool, Lease, pool_of
+from vision_stream.llm.prompts import Prompt, prompt_for
+from vision_stream.llm.reports import Reports
+from vision_stream.llm.run import Run
+from vision_stream.llm.sharing import Sharing
+from vision_stream.llm.verdict import AnswerMisfit, Verdict, parse_verdict
+from vision_stream.llm.waiting import RoomFull, WaitingRoom
+from vision_stream.messages import AssessmentTask, GroupAssessment
+from vision_stream.redaction import register_secret
+from vision_stream.settings import LLMSettings, SchedulerSettings
+from vision_stream.stores import EvidenceStore
+
+_log = structlog.get_logger(__name__)
+
+
+class LLMScheduler:
+    """``await start()``, then ``assess`` as often and as concurrently as wanted, then ``await close()``."""
+
+    def __init__(
+        self,
+        llm: LLMSettings,
+        scheduler: SchedulerSettings,
+        evidence: EvidenceStore,
+        cooldowns: CooldownBoard,
+        *,
+        client: Callable[[], VisionClient] = AiohttpClient,
+    ) -> None:
+        self._llm, self._settings, self._evidence = llm, scheduler, evidence
+        self._keys = {key.id: key for key in llm.keys if key.enabled}
+        self._make_client = client
+        self.pool: KeyPool = pool_of(llm)
+        self._sharing = Sharing(self.pool, self._keys, cooldowns)
+        self._reports = Reports(self.pool, self._sharing)
+        self._modes = Modes()
+        self._client: VisionClient | None = None
+        self._room: WaitingRoom | None = None
+        self._said_no_keys = False
+
+    async def start(self) -> None:
+        for key in self._keys.values():
+            register_secret(key.api_key.get_secret_value())
+        self._client = self._make_client()
+        self._room = WaitingRoom(
+            self.pool,
+            self._settings.max_concurrent_tasks,
+            quickest_call=self._reports.quickest_call,
+            before=self._sharing.bring_in,
+            blocked=self._reports.note_blocked,
+        )
+        self._reports.publish(self._keys)
+
+    async def close(self) -> None:
+        if self._room is not None:
+            self._room.close()
+        if self._client is not None:
+            await self._client.close()
+
+    async def assess(self, task: AssessmentTask) -> GroupAssessment:
+        """The task's one outcome. Raises nothing but ``CancelledError``, which gives back what it held."""
+        run = Run(task, self._settings.call_deadline_s)
+        try:
+            return await self._assess(run)
+        except Exception as error:
+            _log.exception("a task failed by a fault of ours", task=task.task_id)
+            return run.failed(f"internal error: {type(error).__name__}")
+
+    async def _assess(self, run: Run) -> GroupAssessment:
+        if not self._keys:
+            return self._without_keys(run)
+        if run.left() <= 0:
+            return run.expired("the deadline had passed when the task came")
+        try:
+            async with asyncio.timeout(run.left()):
+                picture = await picture_of(run.task, self._evidence, required=self._llm.require_picture)
+        except NoPicture as reason:
+            return run.failed(str(reason))
+        except TimeoutError:
+            return run.expired("the deadline passed while the picture was fetched")
+        return await self._judge(run, prompt_for(run.task, picture))
+
+    def _without_keys(self, run: Run) -> GroupAssessment:
+        if not self._said_no_keys:
+            self._said_no_keys = True
+            _log.error("no API keys configured", remedy="add one to config/api_keys.yaml, or set OPENAI_API_KEY")
+        return run.failed("no API keys configured: add one to config/api_keys.yaml, or set OPENAI_API_KEY")
+
+    async def _judge(self, run: Run, prompt: Prompt) -> GroupAssessment:
+        outcome: GroupAssessment | None = None
+        while outcome is None:
+            lease = await self._lease(run)
+            outcome = run.late() if lease is None else await self._call(run, prompt, lease)
+        return outcome
+
+    async def _lease(self, run: Run) -> Lease | None:
+        assert self._room is not None, "start() first"
+        began = time.monotonic()
+        try:
+            return await self._room.lease(run.task.priority, run.limit)
+        except RoomFull:
+            run.note("too many tasks wait for an API key")
+            return None
+        finally:
+            metrics.llm_wait.observe(time.monotonic() - began)
+
+    async def _call(self, run: Run, prompt: Prompt, lease: Lease) -> GroupAssessment | None:
+        """One call; None: it is worth another."""
+        key = self._keys[lease.key_id]
+        request = Request(
+            prompt=prompt,
+            model=key.model,
+            mode=self._modes.of(key.id),
+            max_output_tokens=self._llm.max_output_tokens,
+        )
+        assert self._client is not None, "start() first"
+        assert self._room is not None
+        told = False  # what became of the lease
+        run.begin(key)
+        try:
+            timeout_s = max(0.001, min(self._llm.request_timeout_s, run.left()))
+            answer = await self._client.complete(key, request, timeout_s=timeout_s)
+            run.end()
+            told = True
+            self._reports.answered(lease, answer, run.latency())
+        except CallFailed as failure:
+            run.end()
+            told = True
+            return self._after_failure(run, lease, request, failure)
+        finally:
+            if not told:
+                self._reports.abandoned(lease)
+            self._room.ended()
+        return self._after_answer(run, key.id, answer)
+
+    def _after_failure(self, run: Run, lease: Lease, request: Request, failure: CallFailed) -> GroupAssessment | None:
+        """What a failed call means for the task; None: another call is worth making."""
+        if failure.kind == "unsupported" and self._modes.lower(lease.key_id, request.mode):
+            self._reports.innocent(lease, "unsupported")
+            return None
+        run.note(f"{lease.key_id}: {failure.what}")
+        if failure.kind == "timeout" and not self._reports.longer_than_usual(
+            run.latency(), self._llm.request_timeout_s
+        ):
+            self._reports.abandoned(lease, "timeout")
+            return run.late()
+        if failure.kind in ("bad_request", "unsupported"):
+            self._reports.innocent(lease, failure.kind)
+            return run.failed(f"the endpoint refused the request: {failure.what}")
+        if failure.kind == "server" and run.blame(lease.key_id):
+            self._reports.blamed_on_request(lease, run.server_errors)
+            return run.failed(f"two keys answered with a server error, so it is the request: {failure.what}")
+        self._reports.failed(lease, failure)
+        if failure.kind not in ("rate_limited", "unauthorized"):  # those cost nothing, and the key leaves the pool
+            run.failures += 1
+        return run.spent() if run.failures >= self._llm.max_attempts else None
+
+    def _after_answer(self, run: Run, key_id: str, answer: Answer) -> GroupAssessment | None:
+        """The verdict in an answer; None: it does not fit, and is asked once more."""
+        run.add_tokens(answer)
+        if answer.finish_reason == "content_filter":
+            self._reports.count(key_id, "refused")
+            return run.failed("the endpoint's content filter refused the picture or the answer")
+        try:
+            verdict = self._verdict(run, answer)
+        except AnswerMisfit as misfit:
+            self._reports.count(key_id, "misfit")
+            run.note(f"{key_id}: {misfit.what}")
+            run.misfits += 1
+            return run.spent() if run.misfits > 1 else None
+        self._reports.count(key_id, "ok")
+        return run.assessed(verdict)
+
+    def _verdict(self, run: Run, answer: Answer) -> Verdict:
+        if answer.finish_reason == "length":
+            raise AnswerMisfit("the answer was cut at max_output_tokens")
+        verdict = parse_verdict(answer.content, frozenset(run.task.group.members))
+        if verdict.unknown_ids:
+            _log.debug("ids that the group does not have were dropped", task=run.task.task_id, n=verdict.unknown_ids)
+        return verdict

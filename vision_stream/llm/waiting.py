@@ -1,0 +1,144 @@
+"""Where tasks wait for a key: the highest priority first, the oldest deadline next. Nothing polls.
+
+A lease is handed out when a task arrives, when a call's end frees something, and when the pool says the next slot is
+due; each of these calls ``_serve``. Times are the loop's, monotonic seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+from vision_stream.llm.pool import KeyPool, Lease, WaitUntil
+
+MAX_WAITING = 5000  # tasks, each with its picture in memory. A worker's agent takes far fewer at a time.
+
+
+class RoomFull(Exception):
+    """More tasks wait than a process should hold."""
+
+
+class _Waiter:
+    __slots__ = ("deadline", "lease")
+
+    def __init__(self, deadline: float, lease: asyncio.Future[Lease | None]) -> None:
+        self.deadline, self.lease = deadline, lease
+
+
+class WaitingRoom:
+    """Hands the pool's leases to waiting tasks, at most ``max_in_flight`` at a time.
+
+    Args:
+        quickest_call: the least a call is known to take (seconds): who has less time left is not served any more.
+        before: called before the pool is asked, to bring in what others know.
+        blocked: told when the first key comes back (``inf``: none will), and now, where all are cooling or disabled.
+    """
+
+    def __init__(
+        self,
+        pool: KeyPool,
+        max_in_flight: int,
+        *,
+        quickest_call: Callable[[], float] = lambda: 0.0,
+        before: Callable[[float], None] = lambda now: None,
+        blocked: Callable[[float, float], None] = lambda until, now: None,
+    ) -> None:
+        self._pool, self._max_in_flight = pool, max_in_flight
+        self._quickest_call, self._before, self._blocked = quickest_call, before, blocked
+        self._heap: list[tuple[int, float, int, _Waiter]] = []
+        self._number = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.in_flight = 0
+        self.waiting = 0
+
+    async def lease(self, priority: int, deadline: float) -> Lease | None:
+        """The right to a call, or None: the deadline came first. Whoever gets one owes an ``ended``.
+
+        Raises:
+            RoomFull: too many wait already.
+        """
+        if self.waiting >= MAX_WAITING:
+            raise RoomFull
+        waiter = _Waiter(deadline, self._loop.create_future())
+        self._sweep()
+        heapq.heappush(self._heap, (-priority, deadline, next(self._number), waiter))
+        self.waiting += 1
+        try:
+            self._serve()
+            async with asyncio.timeout_at(deadline):
+                return await waiter.lease
+        except TimeoutError:
+            self._give_back(waiter)
+            return None
+        except asyncio.CancelledError:
+            self._give_back(waiter)
+            raise
+        finally:
+            self.waiting -= 1
+            waiter.lease.cancel()
+            if not self.waiting:
+                self._heap.clear()
+                self._stop_timer()
+
+    def _give_back(self, waiter: _Waiter) -> None:
+        """Cancelled, or out of time, between being given a lease and taking it: the key must not be lost."""
+        if waiter.lease.done() and not waiter.lease.cancelled() and (lease := waiter.lease.result()):
+            self._pool.release(lease)
+            self.ended()
+
+    def ended(self) -> None:
+        """A call has ended and its key has been told; the next may go."""
+        self.in_flight -= 1
+        self._serve()
+
+    def wake(self) -> None:
+        """Something changed that nobody reported: keys were added or enabled."""
+        self._serve()
+
+    def close(self) -> None:
+        self._stop_timer()
+
+    def _serve(self) -> None:
+        self._stop_timer()
+        if not self.waiting:
+            return
+        now = self._loop.time()
+        self._before(now)
+        while self.in_flight < self._max_in_flight and (waiter := self._first(now)):
+            acquired = self._pool.acquire(now)
+            if not isinstance(acquired, Lease):
+                if (until := self._pool.blocked_until(now)) is not None:
+                    self._blocked(until, now)
+                if isinstance(acquired, WaitUntil):
+                    self._timer = self._loop.call_at(acquired.at, self._serve)
+                return
+            heapq.heappop(self._heap)
+            self.in_flight += 1
+            waiter.lease.set_result(acquired)
+
+    def _first(self, now: float) -> _Waiter | None:
+        """The waiter whose turn it is; those that have left, or cannot make it any more, are dropped."""
+        while self._heap:
+            waiter = self._heap[0][3]
+            if waiter.lease.done():
+                heapq.heappop(self._heap)
+            elif waiter.deadline - now <= self._quickest_call():
+                heapq.heappop(self._heap)
+                waiter.lease.set_result(None)
+            else:
+                return waiter
+        return None
+
+    def _sweep(self) -> None:
+        """Forget those that left and never came to the top, which under overload they may not for hours."""
+        if len(self._heap) > 2 * self.waiting + 64:
+            self._heap = [entry for entry in self._heap if not entry[3].lease.done()]
+            heapq.heapify(self._heap)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
