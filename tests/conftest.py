@@ -145,9 +145,12 @@ def app_id(request: pytest.FixtureRequest) -> str:
 def kafka_settings(request: pytest.FixtureRequest, app_id: str) -> Iterator[SettingsMaker]:
     """``kafka_settings(partitions=4, app_id=..., broker=..., redis_url=..., roles=..., kafka={...}, **settings)``.
 
-    On the session's Kafka unless ``broker`` is given, whose topics are left to it. Makes no topic: ``topics.ensure``.
+    On ``private_kafka`` where the test has that, else on the session's Kafka, or on the ``broker`` given. Makes no
+    topic: ``topics.ensure`` does. The topics go with the test.
     """
-    shared: list[Settings] = []
+    # Asked for now: inside a test a loop runs, and the session's broker starts in a loop of its own.
+    own: KafkaBroker = request.getfixturevalue("private_kafka" if "private_kafka" in request.fixturenames else "kafka")
+    made: list[Settings] = []
 
     def make(
         *,
@@ -159,25 +162,24 @@ def kafka_settings(request: pytest.FixtureRequest, app_id: str) -> Iterator[Sett
         kafka: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Settings:
-        servers = broker or request.getfixturevalue("kafka")
-        made = Settings.model_validate(
+        settings_made = Settings.model_validate(
             {
                 "enable_kafka_streaming": True,
                 "enable_redis": redis_url is not None,
                 "stream_roles": roles,
-                "kafka": _kafka(servers, app_id, partitions) | (kafka or {}),
+                "kafka": _kafka(broker or own, app_id, partitions) | (kafka or {}),
                 "redis": {"url": redis_url} if redis_url else {},
                 "monitoring": {"prometheus": {"port": 0}},
             }
             | settings
         )
         if broker is None:
-            shared.append(made)
-        return made
+            made.append(settings_made)
+        return settings_made
 
     yield make
-    if shared:
-        run_apart(_delete_topics(shared))
+    if made and own.running:
+        run_apart(_delete_topics(made))
 
 
 def _kafka(broker: KafkaBroker, app_id: str, partitions: int) -> dict[str, Any]:

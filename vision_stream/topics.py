@@ -1,0 +1,168 @@
+"""The topics: which there are, with how many partitions, and how long they keep what.
+
+They are made, changelogs included, before anything subscribes: Faust never reads a topic that comes into being while
+its consumer subscribes. ``specs`` says what should be; ``ensure`` makes it so (see ``topic_admin``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from vision_stream.errors import ConfigError
+from vision_stream.settings import ROLES, Role, Settings, TopicSettings
+
+if TYPE_CHECKING:
+    from vision_stream.topic_admin import Ensured
+
+TABLES: dict[Role, str] = {
+    "task_generator": "camera_state",
+    "llm_scheduler": "key_cooldowns",
+    "result_aggregator": "pending_assessments",
+}
+GLOBAL_TABLES = frozenset({"key_cooldowns"})  # every worker reads all of it: one partition is enough
+MEETING = ("detection_results", "assessment_tasks", "risk_assessment_results", "camera_assessments")
+
+MIB = 1 << 20
+MINUTE_MS = 60_000
+
+
+class TopicSpec(NamedTuple):
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]  # Kafka's names and spellings
+    said_in: str  # where its number of partitions is set, for a message
+
+
+def app_id(settings: Settings) -> str:
+    """Faust's app id: consumer group and prefix of the changelogs of a worker with these roles.
+
+    Workers of different roles are different groups: a group's members are handed all topics of all its members.
+
+    >>> app_id(Settings())
+    'vision-stream'
+    >>> app_id(Settings(stream_roles=("llm_scheduler",)))
+    'vision-stream-llm_scheduler'
+    """
+    roles = [role for role in ROLES if role in settings.stream_roles]
+    if len(roles) == len(ROLES):
+        return settings.kafka.app_id
+    return f"{settings.kafka.app_id}-{'.'.join(roles)}"
+
+
+def changelog(settings: Settings, table: str) -> str:
+    """Name of a table's changelog topic, as Faust makes it.
+
+    >>> changelog(Settings(), "camera_state")
+    'vision-stream-camera_state-changelog'
+    """
+    return f"{app_id(settings)}-{table}-changelog"
+
+
+def changelogs(settings: Settings) -> tuple[TopicSpec, ...]:
+    """Changelog topics of the tables that a worker with these roles owns."""
+    return tuple(
+        TopicSpec(
+            name=changelog(settings, table),
+            partitions=1 if table in GLOBAL_TABLES else _common_partitions(settings),
+            replication_factor=settings.kafka.replication_factor,
+            config=_compacted() | _in_sync(settings),
+            said_in="a table has as many partitions as the topics that its agent reads",
+        )
+        for role, table in TABLES.items()
+        if role in settings.stream_roles
+    )
+
+
+def specs(settings: Settings) -> tuple[TopicSpec, ...]:
+    """All topics that a worker with these settings needs.
+
+    Raises:
+        ConfigError: topics that meet in an agent or a table differ in their number of partitions, or two share a name.
+    """
+    topics = settings.kafka.topics
+    _common_partitions(settings)
+    found = tuple(_client_topic(settings, field, getattr(topics, field)) for field in type(topics).model_fields)
+    found += changelogs(settings)
+    names = [spec.name for spec in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"two topics are named {name!r}", remedy="give each topic in config/kafka.yaml its own name"
+            )
+    return found
+
+
+async def ensure(
+    settings: Settings, wait_s: float | None = None, *, raise_partitions: bool = False, update: bool = False
+) -> tuple[Ensured, ...]:
+    """Make what is missing of ``specs`` and wait until every broker knows a leader of every partition.
+
+    Args:
+        wait_s: for the broker and the topics together; None: ``kafka.connect_timeout_s``.
+        raise_partitions: add partitions where a topic has fewer than wanted; moves cameras to other partitions.
+        update: also bring retention and clean-up of topics that exist to what is wanted.
+    Raises:
+        ConfigError: a topic has another number of partitions than wanted, or fewer brokers are there than copies.
+        DependencyError: no broker answered, or the topics did not come up, within ``wait_s`` seconds.
+    """
+    from vision_stream.topic_admin import ensure_topics  # imports aiokafka: 0.2 s
+
+    return await ensure_topics(
+        specs(settings),
+        settings.kafka.bootstrap_servers,
+        settings.kafka.connect_timeout_s if wait_s is None else wait_s,
+        raise_partitions=raise_partitions,
+        update=update,
+    )
+
+
+def _common_partitions(settings: Settings) -> int:
+    counts = {name: getattr(settings.kafka.topics, name).partitions for name in MEETING}
+    if len(set(counts.values())) > 1:
+        raise ConfigError(
+            "topics that meet in a table have different numbers of partitions: "
+            + ", ".join(f"{name} {count}" for name, count in counts.items()),
+            remedy="give these the same number under topics: in config/kafka.yaml",
+        )
+    return counts[MEETING[0]]
+
+
+def _client_topic(settings: Settings, field: str, topic: TopicSettings) -> TopicSpec:
+    config = {"cleanup.policy": "delete", **_kept_for(topic.retention_s)}
+    if field == "camera_status":
+        config["cleanup.policy"] = "compact,delete"  # the last state of a camera, until the camera is long gone
+    if field == "dead_letters":
+        config["max.message.bytes"] = str(4 * MIB)  # base64 and an envelope around a message of up to 1 MiB
+    return TopicSpec(
+        name=topic.name,
+        partitions=topic.partitions,
+        replication_factor=settings.kafka.replication_factor,
+        config=config | _in_sync(settings),
+        said_in=f"config/kafka.yaml: topics.{field}.partitions",
+    )
+
+
+def _kept_for(retention_s: int) -> dict[str, str]:
+    # Kafka deletes whole closed segments, and closes one after a week: without this an hour's retention keeps a week.
+    segment_ms = max(MINUTE_MS, min(retention_s * 1000 // 4, 24 * 60 * MINUTE_MS))
+    return {"retention.ms": str(retention_s * 1000), "segment.ms": str(segment_ms)}
+
+
+def _compacted() -> dict[str, str]:
+    # A worker reads its changelogs when it starts: at 100 states a second an hour of history is a gigabyte to read.
+    return {
+        "cleanup.policy": "compact",
+        "segment.ms": str(10 * MINUTE_MS),
+        "segment.bytes": str(64 * MIB),
+        "min.cleanable.dirty.ratio": "0.2",
+        "delete.retention.ms": str(60 * MINUTE_MS),  # deleted rows stay visible this long: longer than a recovery takes
+    }
+
+
+def _in_sync(settings: Settings) -> dict[str, str]:
+    # With acks=all: three copies, and a message is taken when two have it, so that one broker may be away.
+    return {"min.insync.replicas": "2" if settings.kafka.replication_factor >= 3 else "1"}
