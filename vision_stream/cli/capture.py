@@ -20,7 +20,7 @@ def capture(
         str | None, typer.Option(help="file, directory, rtsp:// or http:// URL, webcam index, or sim:crossing")
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(min=0.01, max=60, help="frames a second to look at, 2 if not given")
+        float | None, typer.Option(min=0.01, max=60, help="frames a second looked at, else 2")
     ] = None,
     loop: Annotated[
         bool | None,
