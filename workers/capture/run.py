@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
-import signal
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +20,9 @@ from workers.capture.inference import Inference
 from workers.capture.sink import Sink
 from workers.capture.tally import Tally, as_text
 from workers.capture.worker import CaptureWorker
+from workers.ending import Ending
 
 _log = structlog.get_logger(__name__)
-END_WITHIN_S = 4.5  # of a signal, whatever hangs in a driver or a model; the promise is 5
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def run(settings: Settings, plan: Plan) -> int:
 
 
 async def _run(settings: Settings, plan: Plan) -> int:
-    ending = _Ending()
+    ending = Ending()
     inference, stores = Inference(), open_stores(settings)
     kafka = _kafka_sink(settings)
     tallies = {camera.id: Tally(kafka) for camera in plan.cameras}
@@ -152,34 +148,6 @@ def _kafka_sink(settings: Settings) -> Any:
         logging.CRITICAL
     )  # ten lines a second while a broker is away; we say it once
     return KafkaSink(settings.kafka)
-
-
-class _Ending:
-    """Ends the work on Ctrl-C (exit code 130) and on SIGTERM (0), and the process itself if the work does not."""
-
-    def __init__(self) -> None:
-        self.code = 0
-        self._told = asyncio.Event()
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
-            with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows: Ctrl-C cancels the whole
-                asyncio.get_running_loop().add_signal_handler(number, self._tell, code)
-
-    def _tell(self, code: int) -> None:
-        self.code = code
-        self._told.set()
-        last_resort = threading.Timer(END_WITHIN_S, os._exit, (code,))
-        last_resort.daemon = True
-        last_resort.start()
-
-    async def until_told(self, work: asyncio.Future[None]) -> None:
-        told = asyncio.ensure_future(self._told.wait())
-        try:
-            await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            told.cancel()
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
 
 
 def _print(plan: Plan, settings: Settings, tallies: dict[str, Tally], kafka: Any) -> None:
