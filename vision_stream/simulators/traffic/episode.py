@@ -58,14 +58,10 @@ class Episode:
         look = int(self.rng.integers(900)) if look is None else look
         seen = (self.start + visible[0], self.start + visible[1]) if visible else (-np.inf, np.inf)
         halt_until = None if until is None else self.start + until
-        self.trips.append(
-            Trip(actor_id, label, look, path, speed, at_m, self.start + at, halt_until, backwards, seen)
-        )
+        self.trips.append(Trip(actor_id, label, look, path, speed, at_m, self.start + at, halt_until, backwards, seen))
         return actor_id
 
-    def endanger(
-        self, level: DangerLevel, risk_type: str, members: list[str], at: float, until: float
-    ) -> None:
+    def endanger(self, level: DangerLevel, risk_type: str, members: list[str], at: float, until: float) -> None:
         """These actors are in danger from ``at`` to ``until``."""
         danger_id = f"{self.cycle}-{risk_type}-{len(self.dangers)}"
         danger = Danger(danger_id, level, risk_type, tuple(members), self.start + at)
@@ -73,7 +69,7 @@ class Episode:
 
 
 class Setting(NamedTuple):
-    """What makes one scene: how long a cycle of its script is, where the camera hangs, what stands there, what happens."""
+    """What makes one scene: the length of its script's cycle, its camera, what stands there, what happens."""
 
     cycle_s: float
     base_colour: tuple[float, float, float]
@@ -86,7 +82,7 @@ def look_from(
     rng: np.random.Generator, target: tuple[float, float], distance: float, height: float, yaw: float, focal: float,
     width: int, height_px: int,
 ) -> Camera:  # fmt: skip
-    """A camera ``distance`` metres from its target, turned by about ``yaw`` radians; each seed hangs it a little differently."""
+    """A camera ``distance`` metres from its target, turned by ``yaw`` radians; each seed hangs it a bit differently."""
     angle = yaw + rng.uniform(-0.12, 0.12)
     away = distance * rng.uniform(0.94, 1.06)
     position = (

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vision_stream.simulators.traffic.bodies import SUBPIXEL_BITS, Colour
 from vision_stream.simulators.traffic.camera import Camera
+from vision_stream.simulators.traffic.canvas import SUBPIXEL_BITS, Colour, Image, fixed_point, lit, tinted
 from vision_stream.simulators.traffic.light import Light
 
 ASPHALT: Colour = (92, 90, 88)
@@ -120,9 +120,7 @@ class GroundPainter:
         for s in np.linspace(0, 1, max(2, round(float(np.linalg.norm(b - a)) / 2.5))):
             post = a + (b - a) * s
             (p, q), _ = self._camera.project(np.array([post, post + up]))
-            cv2.line(
-                self.image, _ints(p), _ints(q), self._lit(tuple(0.75 * c for c in colour)), 2, cv2.LINE_AA
-            )
+            cv2.line(self.image, _ints(p), _ints(q), self._lit(tinted(colour, 0.75)), 2, cv2.LINE_AA)
 
     def block(self, x: tuple[float, float], y: tuple[float, float], height: float, colour: Colour) -> None:
         """A container or a heap's plain stand-in: front, both flanks, top."""
@@ -131,14 +129,12 @@ class GroundPainter:
             flank = [(x[end], y[0], 0), (x[end], y[1], 0), (x[end], y[1], height), (x[end], y[0], height)]
             self._fill(
                 self._camera.project(np.array(flank, dtype=float))[0],
-                self._lit(tuple(0.7 * c for c in colour)),
+                self._lit(tinted(colour, 0.7)),
             )
-        self._fill(
-            self._camera.project(np.array(front, dtype=float))[0], self._lit(tuple(0.85 * c for c in colour))
-        )
+        self._fill(self._camera.project(np.array(front, dtype=float))[0], self._lit(tinted(colour, 0.85)))
         self.area([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])], colour, z=height)
 
-    def finish(self) -> NDArray[np.uint8]:
+    def finish(self) -> Image:
         """The picture, with the grain of real surfaces. Shape (height, width, 3)."""
         h, w = self.image.shape[:2]
         blotches = cv2.resize(
@@ -153,9 +149,7 @@ class GroundPainter:
         self._wall([(x0, 0), (x1, 0), (x1, height), (x0, height)], y, colour)
         for floor in np.arange(0.9, height - 1.6, 2.9):
             for x in np.arange(x0 + 0.9, x1 - 1.5, 2.2):
-                self._wall(
-                    [(x, floor), (x + 1.2, floor), (x + 1.2, floor + 1.5), (x, floor + 1.5)], y, (104, 92, 82)
-                )
+                self._wall([(x, floor), (x + 1.2, floor), (x + 1.2, floor + 1.5), (x, floor + 1.5)], y, (104, 92, 82))
 
     def _wall(self, corners: Sequence[Point], y: float, colour: Colour) -> None:
         pixels, depth = self._camera.project(np.array([(x, y, z) for x, z in corners], dtype=float))
@@ -164,13 +158,11 @@ class GroundPainter:
 
     def _fill(self, pixels: NDArray[np.float64], colour: tuple[float, float, float]) -> None:
         if len(pixels) >= 3:
-            fixed = np.round(pixels * (1 << SUBPIXEL_BITS)).astype(np.int32)
-            cv2.fillConvexPoly(self.image, fixed, colour, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.fillConvexPoly(self.image, fixed_point(pixels), colour, cv2.LINE_AA, SUBPIXEL_BITS)
 
     def _lit(self, colour: Colour) -> tuple[float, float, float]:
         level = self._light.ambient + self._light.direct * float(self._light.sun[2])
-        b, g, r = np.minimum(np.array(colour) * level * self._light.gain, 255).tolist()
-        return b, g, r
+        return lit(colour, level * self._light.gain)
 
 
 def _ints(point: NDArray[np.float64]) -> tuple[int, int]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 from math import atan2, cos, hypot, inf, pi, sin
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vision_stream.simulators.traffic.truth import Label
 
-EASE_S = (
-    2.2  # Braking to a halt or starting from it. Below 1 s cars jerk; above 4 s they seem to roll on ice.
-)
+EASE_S = 2.2  # Braking to a halt or starting from it. Below 1 s cars jerk; above 4 s they seem to roll on ice.
 
 
 class Pose(NamedTuple):
@@ -22,13 +24,22 @@ class Pose(NamedTuple):
     travelled: float
 
 
+def place(points: NDArray[np.float64], pose: Pose) -> NDArray[np.float64]:
+    """Points (n, 2 or 3) of an actor's own metres, x forward and y to its left, on the ground where it stands."""
+    c, s = cos(pose.heading), sin(pose.heading)
+    placed = points.copy()
+    placed[:, 0] = points[:, 0] * c - points[:, 1] * s + pose.x
+    placed[:, 1] = points[:, 0] * s + points[:, 1] * c + pose.y
+    return placed
+
+
 class Path:
     """A line of waypoints (x, y) in metres; it goes straight on beyond both ends."""
 
     def __init__(self, *waypoints: tuple[float, float]) -> None:
         self._points = waypoints
         self._reached = [0.0]
-        for (x0, y0), (x1, y1) in zip(waypoints, waypoints[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(waypoints):
             self._reached.append(self._reached[-1] + hypot(x1 - x0, y1 - y0))
 
     @property

@@ -44,4 +44,8 @@ class SceneTruth(msgspec.Struct, frozen=True):
 
     @property
     def max_level(self) -> RiskLevel:
-        return max((d.level for d in self.dangers), key=DANGER_LEVELS.index, default="none")
+        highest: RiskLevel = "none"
+        for level in DANGER_LEVELS:
+            if any(danger.level == level for danger in self.dangers):
+                highest = level
+        return highest

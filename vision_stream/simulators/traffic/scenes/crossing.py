@@ -9,7 +9,7 @@ import numpy as np
 
 from vision_stream.simulators.traffic.camera import Camera
 from vision_stream.simulators.traffic.episode import CARS_MOSTLY, Episode, Setting, look_from
-from vision_stream.simulators.traffic.ground import ASPHALT, GRASS, KERB, PAVEMENT, WHITE, GroundPainter
+from vision_stream.simulators.traffic.ground import ASPHALT, GRASS, KERB, PAVEMENT, GroundPainter
 from vision_stream.simulators.traffic.motion import Path
 
 CYCLE_S = 24.0
@@ -68,8 +68,7 @@ def write(episode: Episode) -> None:
     run_lane = episode.count(0, 1)
     crossers = _people_cross(episode, at_least=3 if runner else 1)
     queues = [
-        _vehicles(episode, lane, red_runner=runner and lane == run_lane, sparse=high and not runner)
-        for lane in (0, 1)
+        _vehicles(episode, lane, red_runner=runner and lane == run_lane, sparse=high and not runner) for lane in (0, 1)
     ]
     if runner:
         _run_the_red(episode, run_lane, crossers)
@@ -109,9 +108,7 @@ def _vehicles(episode: Episode, lane: int, red_runner: bool, sparse: bool) -> li
 def _people_cross(episode: Episode, at_least: int) -> list[str]:
     ids: list[str] = []
     for _ in range(episode.count(at_least, 4)):
-        start, end = (
-            (NEAR_KERB - 0.9, FAR_KERB + 1.2) if episode.chance(0.5) else (FAR_KERB + 0.9, NEAR_KERB - 1.2)
-        )
+        start, end = (NEAR_KERB - 0.9, FAR_KERB + 1.2) if episode.chance(0.5) else (FAR_KERB + 0.9, NEAR_KERB - 1.2)
         ids.append(
             _walker(
                 episode,
@@ -131,9 +128,7 @@ def _walker(
     """Somebody who comes along the pavement, waits at the kerb, crosses at ``x`` and walks on."""
     came, leaves = episode.rng.choice([-30.0, 30.0], 2).tolist()
     away = 1.2 if end > start else -1.2
-    path = Path(
-        (came, start - away), (x, start - away), (x, start), (x, end), (x, end + away), (leaves, end + away)
-    )
+    path = Path((came, start - away), (x, start - away), (x, start), (x, end), (x, end + away), (leaves, end + away))
     return episode.send("person", path, speed, abs(came - x) + 1.2, at=arrives, until=goes)
 
 
@@ -141,9 +136,7 @@ def _run_the_red(episode: Episode, lane: int, crossers: list[str]) -> None:
     """A vehicle does not stop while people are in the middle of the crossing."""
     # At 7.2 those who started from either side by 1.2 are at the middle, between the lanes.
     y, direction = LANES[lane]
-    runner = episode.send(
-        "car" if episode.chance(0.7) else "motorcycle", along(direction, y), 8.0, REACH, at=7.2
-    )
+    runner = episode.send("car" if episode.chance(0.7) else "motorcycle", along(direction, y), 8.0, REACH, at=7.2)
     episode.endanger("high", "red_light_running", [runner, *crossers], at=4.8, until=8.4)
 
 
@@ -183,9 +176,7 @@ def _cyclists(episode: Episode) -> None:
     for y, direction in CYCLE_LANES:
         line = REACH - STOP_LINE
         if episode.chance(0.5):
-            episode.send(
-                "bicycle", along(direction, y), 4.8, line - 1.0, at=episode.between(1.0, 4.0), until=10.8
-            )
+            episode.send("bicycle", along(direction, y), 4.8, line - 1.0, at=episode.between(1.0, 4.0), until=10.8)
         if episode.chance(0.4):
             episode.send("bicycle", along(direction, y), 5.0, line, at=episode.between(15.0, 20.0))
 

@@ -13,9 +13,7 @@ from vision_stream.simulators.traffic.truth import Label
 CYCLE_S = 18.0
 LENGTH = 100.0
 NEAREST = -12.0
-LANES: tuple[
-    tuple[float, int, float, tuple[Label, ...]], ...
-] = (  # x, direction along y, m/s, who drives there
+LANES: tuple[tuple[float, int, float, tuple[Label, ...]], ...] = (  # x, direction along y, m/s, who drives there
     (2.9, 1, 17.0, ("car", "car", "motorcycle")),
     (6.5, 1, 15.0, ("car", "car", "car", "bus", "motorcycle")),
     (10.1, 1, 13.0, ("truck", "car", "truck", "bus")),
@@ -67,10 +65,7 @@ def _flow(episode: Episode, lane: int) -> list[tuple[str, float]]:
     slots = episode.count(3, 5)
     times = [(i + episode.between(0.1, 0.55)) * CYCLE_S / slots for i in range(slots)]
     half = (LENGTH - NEAREST) / 2
-    return [
-        (episode.send(episode.one_of(labels), _lane_path(x, direction), speed, half, at=at), at)
-        for at in times
-    ]
+    return [(episode.send(episode.one_of(labels), _lane_path(x, direction), speed, half, at=at), at) for at in times]
 
 
 def _tailgate(episode: Episode, flows: list[list[tuple[str, float]]]) -> None:
@@ -78,9 +73,7 @@ def _tailgate(episode: Episode, flows: list[list[tuple[str, float]]]) -> None:
     lane = 0 if episode.chance(0.5) else 3
     x, direction, speed, _ = LANES[lane]
     leader, at = flows[lane][0]
-    follower = episode.send(
-        "car", _lane_path(x, direction), speed, (LENGTH - NEAREST) / 2, at=at + 7.5 / speed
-    )
+    follower = episode.send("car", _lane_path(x, direction), speed, (LENGTH - NEAREST) / 2, at=at + 7.5 / speed)
     level = "medium" if episode.chance(0.7) else "low"
     episode.endanger(level, "tailgating", [leader, follower], at=at - 2.0, until=at + 2.6)
 

@@ -1,7 +1,7 @@
 """Two streets that meet under signals: first the one towards the camera, then the one across.
 
-A cycle: the street along y drives from second 0 to 11, the street along x from 15 to 26. People cross the right arm in the
-first part and the near arm in the second.
+A cycle: the street along y drives from second 0 to 11, the street along x from 15 to 26. People cross the right arm
+in the first part and the near arm in the second.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ def write(episode: Episode) -> None:
     _approach(episode, SOUTH, first_go=0.6, passes_until=5.5 if squeeze else 9.5)
     if high != 3:
         _approach(episode, EAST, first_go=15.4 if high != 2 else 17.0, passes_until=24.5)
-    west = _approach(
-        episode, WEST, first_go=15.4 if high != 2 else 17.4, passes_until=19.5 if high == 3 else 24.5
-    )
+    west = _approach(episode, WEST, first_go=15.4 if high != 2 else 17.4, passes_until=19.5 if high == 3 else 24.5)
     right_arm = _cross_right_arm(episode, at_least=2 if high == 1 else 0)
     _cross_near_arm(episode)
     if high == 1:
@@ -105,9 +103,7 @@ def _approach(episode: Episode, path: Path, first_go: float, passes_until: float
         label = episode.one_of(CARS_MOSTLY)
         half = {"bus": 5.3, "truck": 4.0}.get(label, 2.3)
         back += half
-        queue.append(
-            episode.send(label, path, SPEED, line - back, at=first_halts + 1.3 * i, until=first_go + 1.2 * i)
-        )
+        queue.append(episode.send(label, path, SPEED, line - back, at=first_halts + 1.3 * i, until=first_go + 1.2 * i))
         back += half + 1.6
     at = first_go + 1.2 * len(queue) + 4.0
     while at < passes_until:
@@ -123,11 +119,7 @@ def _cross_right_arm(episode: Episode, at_least: int) -> list[str]:
         ends = (MIDDLE - HALF - 0.9, MIDDLE + HALF + 1.0)
         start, end = ends if up else ends[::-1]
         path = Path((x + 24, start), (x, start), (x, end), (x + 24, end))
-        ids.append(
-            episode.send(
-                "person", path, 1.4, 24.0, at=episode.between(-4, -1), until=episode.between(0.8, 2.0)
-            )
-        )
+        ids.append(episode.send("person", path, 1.4, 24.0, at=episode.between(-4, -1), until=episode.between(0.8, 2.0)))
     return ids
 
 
@@ -136,9 +128,7 @@ def _cross_near_arm(episode: Episode) -> None:
         y, right = MIDDLE - episode.between(ZEBRA[0] + 0.3, ZEBRA[1] - 0.3), episode.chance(0.5)
         start, end = (-HALF - 0.9, HALF + 1.0) if right else (HALF + 0.9, -HALF - 1.0)
         path = Path((start, 8.0), (start, y), (end, y), (end + (22 if right else -22), y))
-        episode.send(
-            "person", path, 1.4, y - 8.0, at=episode.between(9, 14), until=episode.between(15.6, 17.5)
-        )
+        episode.send("person", path, 1.4, y - 8.0, at=episode.between(9, 14), until=episode.between(15.6, 17.5))
 
 
 def _turn_into_people(episode: Episode, crossers: list[str]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision_stream.simulators.traffic.bodies import TIPPER
 from vision_stream.simulators.traffic.camera import Camera
 from vision_stream.simulators.traffic.episode import Episode, Setting, look_from
-from vision_stream.simulators.traffic.figures import WORKER
 from vision_stream.simulators.traffic.ground import EARTH, GroundPainter
 from vision_stream.simulators.traffic.motion import Path
+from vision_stream.simulators.traffic.people import WORKER
+from vision_stream.simulators.traffic.vehicles import TIPPER
 
 CYCLE_S = 26.0
 HAUL_ROAD = 27.0
@@ -59,9 +59,7 @@ def write(episode: Episode) -> None:
         _stand_beside_plant(episode)
 
 
-def _worker(
-    episode: Episode, path: Path, speed: float, at_m: float, at: float, until: float | None = None
-) -> str:
+def _worker(episode: Episode, path: Path, speed: float, at_m: float, at: float, until: float | None = None) -> str:
     return episode.send("person", path, speed, at_m, at=at, until=until, look=WORKER + episode.count(0, 899))
 
 
