@@ -1,0 +1,141 @@
+"""Mode 1's process: the page first, then detector and cameras; ends at Ctrl-C, or when all sources have."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from vision_stream.llm.cooldowns import MemoryCooldowns
+from vision_stream.llm.scheduler import LLMScheduler
+from vision_stream.messages import Alert, CameraMessage, CameraStatus, Detection
+from vision_stream.settings import CameraSettings, Settings
+from vision_stream.stores.open import Stores, open_stores
+from workers.capture.detectors import open_detector
+from workers.capture.inference import Inference
+from workers.capture.worker import CaptureWorker
+from workers.ending import Ending
+from workers.gateway.hub import Hub
+from workers.gateway.server import build, serving
+from workers.standalone.pipeline import Pipeline
+
+_log = structlog.get_logger(__name__)
+
+DRAIN_SLACK_S = 2.0  # past the last task's deadline
+
+
+@dataclass(frozen=True)
+class Plan:
+    cameras: tuple[CameraSettings, ...]
+    loop: bool = True  # files start again at their end
+    seconds: float | None = None  # end after these
+
+
+@dataclass
+class Summary:
+    """What went through; counted where a browser would see it."""
+
+    detections: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    pushes: int = 0
+    alerts: set[str] = field(default_factory=set)
+
+    def text(self) -> str:
+        outcomes = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items())) or "none"
+        return (
+            f"{self.detections} detections; assessment tasks: {outcomes}; "
+            f"{self.pushes} risk assessments; {len(self.alerts)} alerts"
+        )
+
+    def as_json(self) -> str:
+        return json.dumps(
+            {
+                "detections": self.detections,
+                "outcomes": dict(self.outcomes),
+                "risk_assessments": self.pushes,
+                "alerts": len(self.alerts),
+            }
+        )
+
+
+class Audience:
+    """The hub, with a count of what it was told."""
+
+    def __init__(self, hub: Hub, summary: Summary) -> None:
+        self._hub = hub
+        self._summary = summary
+
+    async def detection(self, detection: Detection) -> None:
+        self._summary.detections += 1
+        await self._hub.detection(detection)
+
+    async def status(self, status: CameraStatus) -> None:
+        await self._hub.status(status)
+
+    async def assessment(self, message: CameraMessage) -> None:
+        if isinstance(message, Alert):
+            self._summary.alerts.add(message.alert_id)
+        else:
+            self._summary.pushes += 1
+            self._summary.outcomes.update(type(a).__name__.lower() for a in message.assessments)
+        await self._hub.assessment(message)
+
+
+async def run(settings: Settings, plan: Plan, *, on_ready: Callable[[str], None]) -> tuple[int, Summary]:
+    """Run until the end; returns the exit code and what went through.
+
+    Args:
+        on_ready: told the dashboard's address once it answers.
+    Raises:
+        VisionStreamError: a source or the model cannot be used, or the gateway's port is taken.
+    """
+    ending, summary, hub = Ending(), Summary(), Hub()
+    stores, inference = open_stores(settings), Inference()
+    scheduler = LLMScheduler(settings.llm, settings.kafka.scheduler, stores.evidence, MemoryCooldowns())
+    pipeline = Pipeline(settings, scheduler, Audience(hub, summary), stores.cache)
+    try:
+        async with serving(build(settings, hub, stores)) as at, asyncio.timeout(plan.seconds):
+            on_ready(f"{at.url}/")
+            await scheduler.start()
+            await pipeline.start()
+            cameras = asyncio.ensure_future(_cameras(settings, plan, inference, stores, pipeline))
+            await ending.until_told(cameras)
+    except TimeoutError:
+        if plan.seconds is None:
+            raise
+    finally:
+        await pipeline.close()
+        await scheduler.close()
+        await stores.close()
+        inference.close()
+    return ending.code, summary
+
+
+async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores: Stores, pipeline: Pipeline) -> None:
+    """All cameras to their ends, and their tasks to their outcomes; one that breaks off does not end the others."""
+    detector = await inference.run(open_detector, settings.model)
+    workers = [
+        CaptureWorker(
+            camera,
+            settings,
+            detector=detector,
+            inference=inference,
+            sink=pipeline,
+            evidence=stores.evidence,
+            frames=stores.frames,
+            loop=plan.loop,
+        )
+        for camera in plan.cameras
+    ]
+    ends = await asyncio.gather(*(worker.run() for worker in workers), return_exceptions=True)
+    failures = [end for end in ends if isinstance(end, BaseException)]
+    for failure in failures[1:]:
+        _log.error("camera ended", error=str(failure))
+    if not await pipeline.drain(settings.kafka.scheduler.task_deadline_s + DRAIN_SLACK_S):
+        _log.error("ended before all tasks had their outcome")
+    if failures:
+        raise failures[0]
