@@ -1,0 +1,268 @@
+"""The key pool as dialogues: what it is asked, when, and what it answers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision_stream.llm.pool import AllDisabled, KeyPool, Lease, PooledKey, WaitForReport, WaitUntil
+
+
+def a_pool(*keys: str | PooledKey, **options) -> KeyPool:
+    return KeyPool(keys or ("key-001",), **{"uniform": lambda low, high: high, **options})
+
+
+def take(pool: KeyPool, now: float = 0.0) -> Lease:
+    lease = pool.acquire(now)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+# -- cooldowns
+
+
+def test_a_cooled_key_returns_with_a_single_probe():
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_rate_limited(take(pool, now=100.0), now=100.0)
+    assert pool.acquire(now=104.9) == WaitUntil(at=105.0)
+    assert pool.acquire(now=105.0) == Lease("key-001", probe=True)
+    assert pool.acquire(now=105.0) == WaitForReport("key-001")  # one probe, not a herd
+
+
+def test_an_answered_probe_brings_the_key_back_for_all():
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_failed(take(pool), now=0.0)
+    pool.report_answered(take(pool, now=5.0), now=5.1)
+    assert [pool.acquire(now=5.1), pool.acquire(now=5.1)] == [Lease("key-001")] * 2
+
+
+def test_a_cancelled_probe_leaves_the_probing_to_the_next():
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_failed(take(pool), now=0.0)
+    pool.release(take(pool, now=5.0))
+    assert pool.acquire(now=5.0) == Lease("key-001", probe=True)
+
+
+def test_cooldowns_grow_with_failures_in_a_row_up_to_the_longest_and_start_again_after_an_answer():
+    pool, now, lengths = a_pool(min_cooldown=5.0, max_cooldown=60.0), 0.0, []
+    for _ in range(5):
+        pool.report_failed(take(pool, now), now)
+        until = pool.acquire(now)
+        assert isinstance(until, WaitUntil)
+        lengths.append(until.at - now)
+        now = until.at
+    assert lengths == [5.0, 15.0, 45.0, 60.0, 60.0]  # the jitter at its largest: three times the last
+    pool.report_answered(take(pool, now), now)
+    pool.report_failed(take(pool, now), now)
+    assert pool.acquire(now) == WaitUntil(now + 5.0)
+
+
+def test_fifty_calls_in_flight_that_fail_together_are_one_failure():
+    pool = a_pool(min_cooldown=5.0)
+    leases = [take(pool) for _ in range(50)]
+    for lease in leases:
+        pool.report_failed(lease, now=1.0)
+    assert pool.acquire(now=1.0) == WaitUntil(at=6.0)
+    assert pool.status("key-001", now=1.0).failures == 1
+
+
+@pytest.mark.parametrize(("said", "until"), [(0.4, 100.4), (30.0, 130.0), (None, 105.0), (1e9, 100.0 + 86_400)])
+def test_a_rate_limited_key_cools_for_what_the_provider_says_within_reason(said, until):
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_rate_limited(take(pool, now=100.0), now=100.0, retry_after=said)
+    assert pool.acquire(now=100.0) == WaitUntil(at=until)
+
+
+def test_a_key_that_is_rate_limited_again_cools_for_the_longer_of_the_two():
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_rate_limited(take(pool), now=0.0, retry_after=0.4)
+    pool.report_rate_limited(take(pool, now=1.0), now=1.0, retry_after=0.4)
+    assert pool.acquire(now=1.0) == WaitUntil(at=16.0)
+
+
+def test_a_request_that_was_to_blame_takes_its_keys_cooldown_back():
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_failed(take(pool), now=0.0)
+    pool.forgive("key-001")
+    assert pool.acquire(now=0.1) == Lease("key-001")
+
+
+def test_a_key_with_older_failures_is_not_forgiven_them():
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_failed(take(pool), now=0.0)
+    pool.report_failed(take(pool, now=5.0), now=5.0)
+    pool.forgive("key-001")
+    assert pool.acquire(now=5.1) == WaitUntil(at=20.0)
+
+
+def test_a_refused_key_is_disabled_and_that_is_news_once():
+    pool = a_pool("key-001", "key-002")
+    first, second, third = take(pool), take(pool), take(pool)
+    assert (first.key_id, third.key_id) == ("key-001", "key-001")
+    assert pool.report_unauthorized(first, now=0.0, reason="401")
+    assert not pool.report_unauthorized(third, now=0.0, reason="401")
+    pool.report_answered(second, now=0.0)
+    assert {take(pool, now=n).key_id for n in range(1000)} == {"key-002"}
+
+
+def test_with_all_keys_disabled_there_is_nothing_to_wait_for():
+    pool = a_pool()
+    pool.report_unauthorized(take(pool), now=0.0)
+    assert pool.acquire(now=1e6) == AllDisabled()
+    assert pool.blocked_until(now=1e6) == math.inf
+    pool.enable("key-001")
+    assert pool.acquire(now=1e6) == Lease("key-001")
+
+
+def test_blocked_means_that_every_key_is_cooling_or_disabled_and_says_until_when():
+    pool = a_pool("key-001", "key-002", "key-003", min_cooldown=5.0)
+    one, two, three = take(pool), take(pool), take(pool)
+    pool.report_failed(one, now=0.0)
+    pool.report_rate_limited(two, now=0.0, retry_after=3.0)
+    assert pool.blocked_until(now=0.0) is None
+    pool.report_unauthorized(three, now=0.0)
+    assert pool.blocked_until(now=0.0) == 3.0
+    assert pool.available(now=0.0) == 0
+    assert pool.available(now=4.0) == 1
+
+
+def test_what_another_scheduler_saw_counts_where_it_is_longer():
+    pool = a_pool(min_cooldown=5.0)
+    pool.report_failed(take(pool), now=0.0)
+    pool.cool_until("key-001", until=3.0, failures=1, reason="elsewhere")
+    assert pool.acquire(now=0.0) == WaitUntil(at=5.0)
+    pool.cool_until("key-001", until=9.0, failures=2, reason="elsewhere")
+    assert pool.acquire(now=5.0) == WaitUntil(at=9.0)
+
+
+# -- limits
+
+
+def test_a_key_at_its_limit_is_passed_over_and_waited_for_when_it_is_the_only_one():
+    pool = a_pool(
+        PooledKey(id="slow", qps_limit=1), PooledKey(id="quick", qps_limit=2), limits=lambda qps, rpm: exact(qps, rpm)
+    )
+    assert [take(pool).key_id for _ in range(3)] == ["slow", "quick", "quick"]
+    assert pool.acquire(now=0.25) == WaitUntil(at=1.0)
+
+
+def exact(qps, rpm):
+    from vision_stream.llm.limits import key_limits
+
+    return key_limits(qps, rpm, jitter_s=0.0)
+
+
+def test_calls_in_flight_are_limited_by_key_and_a_report_frees_one():
+    pool = a_pool(PooledKey(id="key-001", max_concurrent=2))
+    first, _ = take(pool), take(pool)
+    assert pool.acquire(now=0.0) == WaitForReport("key-001")
+    pool.report_answered(first, now=0.5)
+    assert pool.acquire(now=0.5) == Lease("key-001")
+
+
+def test_a_key_that_is_not_enabled_is_not_in_the_pool():
+    pool = a_pool(PooledKey(id="resting", enabled=False), PooledKey(id="working"))
+    assert {take(pool).key_id for _ in range(5)} == {"working"}
+    assert [key.id for key in pool.snapshot(now=0.0)] == ["working"]
+
+
+# -- strategies
+
+
+def calls_of(pool: KeyPool, count: int) -> Counter[str]:
+    """Each call ends before the next begins."""
+    calls: Counter[str] = Counter()
+    for n in range(count):
+        lease = take(pool, now=float(n))
+        calls[lease.key_id] += 1
+        pool.report_answered(lease, now=float(n))
+    return calls
+
+
+def test_least_loaded_takes_the_key_with_the_fewest_calls_in_flight():
+    pool = a_pool("a", "b", "c")
+    leases = {lease.key_id: lease for lease in (take(pool), take(pool), take(pool))}
+    pool.report_answered(leases["b"], now=0.0)
+    assert take(pool).key_id == "b"
+
+
+def test_least_loaded_shares_an_even_load_evenly():
+    calls = calls_of(a_pool(*(f"key-{n}" for n in range(10))), 1000)
+    assert max(calls.values()) / min(calls.values()) <= 1.05
+
+
+def test_round_robin_takes_turns_and_passes_over_one_that_cools():
+    pool = a_pool("a", "b", "c", strategy="round_robin")
+    assert [take(pool).key_id for _ in range(4)] == ["a", "b", "c", "a"]
+    pool.cool_until("b", until=10.0, failures=1, reason="")
+    assert [take(pool).key_id for _ in range(3)] == ["c", "a", "c"]
+
+
+def test_weighted_shares_by_priority_and_interleaves():
+    keys = [PooledKey(id="big", priority=5), PooledKey(id="small", priority=1), PooledKey(id="mid", priority=2)]
+    pool = a_pool(*keys, strategy="weighted")
+    assert calls_of(pool, 800) == {"big": 500, "mid": 200, "small": 100}
+    turns = [take(pool).key_id for _ in range(8)]
+    assert "big big big big" not in " ".join(turns)
+
+
+# -- what is shown
+
+
+def test_the_success_rate_slides():
+    pool = a_pool(min_cooldown=1.0)
+    for at in range(4):
+        pool.report_answered(take(pool, at * 10.0), now=at * 10.0)
+    pool.report_failed(take(pool, 40.0), now=40.0)
+    assert pool.status("key-001", now=50.0).success_rate == 0.8
+    assert pool.status("key-001", now=400.0).success_rate == 1.0
+
+
+def test_a_snapshot_says_what_each_key_is_doing():
+    pool = a_pool("ready", "cooling", "disabled", min_cooldown=5.0)
+    _, cooling, disabled = take(pool), take(pool), take(pool)
+    pool.report_failed(cooling, now=0.0, reason="503 overloaded")
+    pool.report_unauthorized(disabled, now=0.0, reason="401 wrong key")
+    ready, cools, refused = pool.snapshot(now=1.0)
+    assert (ready.state, ready.in_flight, ready.calls) == ("ready", 1, 1)
+    assert (cools.state, cools.cooling_for_s, cools.reason) == ("cooling", 4.0, "503 overloaded")
+    assert (refused.state, refused.reason) == ("disabled", "401 wrong key")
+    assert pool.snapshot(now=6.0)[1].state == "probing"
+
+
+# -- properties
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30), st.floats(0, 4)), max_size=150),
+    strategy=st.sampled_from(["least_loaded", "round_robin", "weighted"]),
+)
+def test_whatever_happens_no_slot_leaks_and_no_limit_is_exceeded(steps, strategy):
+    keys = [PooledKey(id=f"key-{n}", max_concurrent=4, priority=n + 1) for n in range(3)]
+    pool = a_pool(*keys, strategy=strategy, min_cooldown=1.0, max_cooldown=5.0)
+    held: list[Lease] = []
+    now = 0.0
+    for action, choice, pause in steps:
+        now += pause
+        if action <= 1 or not held:
+            acquired = pool.acquire(now)
+            if isinstance(acquired, Lease):
+                held.append(acquired)
+            elif isinstance(acquired, WaitUntil):
+                assert acquired.at > now
+        else:
+            lease = held.pop(choice % len(held))
+            ends = [pool.release, pool.report_answered, pool.report_failed, pool.report_rate_limited]
+            end = ends[action - 2]
+            end(lease) if end == pool.release else end(lease, now)  # type: ignore[call-arg]
+        in_flight = Counter(lease.key_id for lease in held)
+        for key in pool.snapshot(now):
+            assert key.in_flight == in_flight[key.id] <= 4
+    for lease in held:
+        pool.release(lease)
+    assert all(key.in_flight == 0 for key in pool.snapshot(now))
+    assert isinstance(pool.acquire(now + 6.0), Lease)  # nobody is stuck once the longest cooldown is over
