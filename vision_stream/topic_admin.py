@@ -72,6 +72,13 @@ async def ensure_topics(
             await asyncio.sleep(EVERY_S)
 
 
+async def look(specs: Sequence[TopicSpec], bootstrap_servers: Sequence[str]) -> dict[str, Seen]:
+    """Those of the topics that are there, as one broker knows them; makes nothing, and the caller bounds the wait."""
+    async with _admin(bootstrap_servers) as admin:
+        broker = (await admin.describe_cluster())["brokers"][0]["node_id"]
+        return await _view(admin, broker, specs)
+
+
 async def _reachable(bootstrap_servers: Sequence[str], wait_s: float, deadline: float) -> None:
     # Asked of the bare port: aiokafka logs an error for every try.
     while not any([await _connects(server) for server in bootstrap_servers]):

@@ -1,0 +1,47 @@
+"""``doctor`` on a real Kafka and a real Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import SettingsMaker
+from vision_stream import topics
+from vision_stream.checks import services
+from vision_stream.redis_server import RedisServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+
+async def test_topics_are_missing_then_there(kafka_settings: SettingsMaker):
+    settings = kafka_settings(partitions=1)
+
+    before = await services.topics(settings)
+    await topics.ensure(settings)
+    after = await services.topics(settings)
+
+    wanted = len(topics.specs(settings))
+    assert (before.level, before.text.partition(":")[0]) == ("note", f"{wanted} of {wanted} not made yet")
+    assert (after.level, after.text) == ("ok", f"all {wanted}, with the right numbers of partitions")
+    assert (await services.kafka(settings)).level == "ok"
+
+
+async def test_a_wrong_number_of_partitions_is_a_wrong_configuration(kafka_settings: SettingsMaker):
+    made = kafka_settings(partitions=1)
+    await topics.ensure(made)
+    wanted = kafka_settings(partitions=2, app_id=made.kafka.app_id)
+
+    finding = await services.topics(wanted)
+
+    assert (finding.level, finding.exit_code) == ("wrong", 2)
+    assert f"{wanted.kafka.topics.detection_results.name} has 1, not 2" in finding.text
+
+
+async def test_redis_is_reached_and_a_wrong_password_is_told_from_an_absent_server(kafka_settings: SettingsMaker):
+    async with RedisServer(password="canary-right") as server:
+        right = await services.redis(kafka_settings(redis_url=server.url))
+        wrong = await services.redis(kafka_settings(redis_url=server.url.replace("right", "wrong")))
+
+    assert right.level == "ok"
+    assert (wrong.level, wrong.exit_code) == ("wrong", 3)
+    assert "refused the password" in wrong.text
+    assert "canary" not in right.text + wrong.text

@@ -1,0 +1,140 @@
+"""This machine: Python and its packages, the model's file, disk space, the gateway's port, and the keys."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import platform
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from vision_stream.checks.finding import WITHIN_S, Finding
+from vision_stream.redaction import redact_url
+from vision_stream.settings import Settings
+
+NEEDED_MB, COMFORTABLE_MB = 100, 1000  # of free disk
+PARTS = ("aiohttp", "aiokafka", "faust", "cv2", "msgspec", "numpy", "redis", "scipy", "structlog")
+
+T = TypeVar("T")
+
+
+async def python(settings: Settings) -> Finding:
+    if shadowed := _shadowed():
+        remedy = "use an environment of its own: `agents` and `tables` are names of other packages too"
+        return Finding("python", "wrong", f"another package's {', '.join(shadowed)}", remedy, 1)
+    return Finding("python", "ok", f"{platform.python_version()}, {sys.executable}")
+
+
+def _shadowed() -> list[str]:
+    """Our top-level packages that would be imported from somewhere else."""
+    here = Path(__file__).resolve().parents[2]
+    found = {name: importlib.util.find_spec(name) for name in ("agents", "tables", "workers")}
+    return [name for name, spec in found.items() if spec and spec.origin and Path(spec.origin).parents[1] != here]
+
+
+async def parts(settings: Settings) -> Finding:
+    backend = {"onnx": "onnxruntime", "ultralytics": "ultralytics"}[settings.model.backend]
+    missing = [name for name in (*PARTS, backend) if importlib.util.find_spec(name) is None]
+    if missing:
+        extra = {"onnxruntime": "vision-stream[demo]", "ultralytics": "vision-stream[yolo]"}
+        wanted = " ".join(sorted({extra.get(name, "vision-stream") for name in missing}))
+        return Finding("parts", "wrong", f"not installed: {', '.join(missing)}", f"pip install '{wanted}'", 1)
+    return Finding("parts", "ok", f"all {len(PARTS) + 1} installed, {backend} among them")
+
+
+async def keys(settings: Settings) -> Finding:
+    enabled = [key for key in settings.llm.keys if key.enabled]
+    if not enabled:
+        remedy = "add one to config/api_keys.yaml, or set OPENAI_API_KEY; until then no risk is judged"
+        return Finding("keys", "note", f"no enabled API key ({len(settings.llm.keys)} configured)", remedy)
+    endpoints = sorted({redact_url(key.base_url) for key in enabled})
+    return Finding("keys", "ok", f"{len(enabled)} enabled, for {', '.join(endpoints)}")
+
+
+async def model(settings: Settings) -> Finding:
+    name = settings.model.path
+    demo = Path(str(resources.files("vision_stream") / "models" / "vision-stream-demo.onnx"))
+    path = demo if name == "demo" else Path(name)
+    if settings.model.backend == "ultralytics" and name != "demo" and path.parent == Path() and not path.exists():
+        return Finding("model", "note", f"{name} is not here", "ultralytics downloads its own models by their names")
+    if not await _in_thread(path.is_file):
+        remedy = "install Vision Stream again" if name == "demo" else "correct model.path, or ALGO_MODEL_PATH"
+        return Finding("model", "wrong", f"no file {path}", remedy, 1 if name == "demo" else 2)
+    return Finding("model", "ok", f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+async def disk(settings: Settings) -> Finding:
+    existing, free = await _in_thread(lambda: _free_mb(Path(settings.data_dir)))
+    text = f"{free:.0f} MB free at {existing}"
+    if free < NEEDED_MB:
+        return Finding("disk", "wrong", text, f"free at least {NEEDED_MB} MB, or set ALGO_DATA_DIR", 1)
+    return Finding("disk", "ok" if free >= COMFORTABLE_MB else "note", text)
+
+
+def _free_mb(folder: Path) -> tuple[Path, float]:
+    """The nearest folder that is there already, and the megabytes free in it."""
+    folder = folder.absolute()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return existing, shutil.disk_usage(existing).free / 1e6
+
+
+async def gateway_port(settings: Settings) -> Finding:
+    host, port = settings.gateway.host, settings.gateway.port
+    where = f"{host}:{port}"
+    if port == 0:
+        return Finding("port", "ok", "any free one")
+    try:
+        family, *_, address = (await asyncio.get_running_loop().getaddrinfo(host, port))[0]
+    except OSError:
+        remedy = "correct ALGO_GATEWAY_HOST (127.0.0.1, or 0.0.0.0 for all)"
+        return Finding("port", "wrong", f"{host} is no address of this machine", remedy, 2)
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if await _is_gateway(host, port):
+            return Finding("port", "ok", f"a gateway already runs on {where}")
+        reason = (error.strerror or str(error)).lower()
+        return Finding("port", "wrong", f"{where}: {reason}", "end what uses it, or set ALGO_GATEWAY_PORT", 2)
+    return Finding("port", "ok", f"{where} is free")
+
+
+async def _is_gateway(host: str, port: int) -> bool:
+    from aiohttp import ClientError, ClientSession, ClientTimeout
+
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    url = f"http://[{host}]:{port}/healthz" if ":" in host else f"http://{host}:{port}/healthz"
+    try:
+        async with ClientSession(timeout=ClientTimeout(total=WITHIN_S / 2)) as session, session.get(url) as answer:
+            return answer.status == 200 and "status" in await answer.text()
+    except (ClientError, TimeoutError, OSError):
+        return False
+
+
+async def _in_thread(look: Callable[[], T]) -> T:
+    """Run what can block (a dead network disk) in a thread that nobody waits for at the end of the process."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def deliver(put: Callable[[], None]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(lambda: None if answer.done() else put())
+
+    def work() -> None:
+        try:
+            result = look()
+        except Exception as error:
+            failed = error
+            deliver(lambda: answer.set_exception(failed))
+        else:
+            deliver(lambda: answer.set_result(result))
+
+    threading.Thread(target=work, daemon=True, name="doctor").start()
+    return await answer
