@@ -25,5 +25,6 @@ def __getattr__(name: str) -> Any:
     if name == "app":  # `faust -A vision_stream worker` looks for it here
         from vision_stream.app import app
 
+        globals()["app"] = app  # it looks twice; else it would find the module, which importing has put here
         return app
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -40,6 +40,12 @@ class Background:
             self.failures = [*self.failures[-9:], error]  # the last ten are enough to see why
             _log.error("background task failed", task=task.get_name(), exc_info=error)
 
+    async def settle(self, *, within_s: float) -> int:
+        """Let what runs end by itself, at most ``within_s`` seconds; returns how many tasks still run."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=within_s)
+        return len(self._tasks)
+
     async def close(self, *, within_s: float = 5.0) -> None:
         """Cancel what still runs and wait for its end, at most ``within_s`` seconds."""
         tasks = list(self._tasks)

@@ -1,0 +1,51 @@
+"""LLM scheduler: an assessment task in, its one outcome out. Decides nothing itself: see ``llm``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import faust
+
+from tables.key_cooldowns import TableCooldowns
+from vision_stream import metrics
+from vision_stream.app import app
+from vision_stream.delivery import Record, in_order
+from vision_stream.delivery.trouble import patiently
+from vision_stream.llm.scheduler import LLMScheduler
+from vision_stream.messages import AssessmentTask, decode
+from vision_stream.stores.open import open_stores
+
+# Tasks that wait for a key, beside those that have one: so many that the most urgent of them comes first, and so few
+# that a kill repeats little.
+WAITING = 4  # x calls in flight
+settings = app.settings
+results = app.outbox("risk_assessment_results")
+
+
+@app.resource
+@asynccontextmanager
+async def scheduler() -> AsyncIterator[LLMScheduler]:
+    stores = open_stores(settings)
+    running = LLMScheduler(settings.llm, settings.kafka.scheduler, stores.evidence, TableCooldowns())
+    await running.start()
+    app.reports["api_keys"] = running.pool.snapshot
+    try:
+        yield running
+    finally:
+        await running.close()
+        await stores.close()
+
+
+@app.agent(app.input("assessment_tasks"), name="llm_scheduler")
+async def llm_scheduler(stream: faust.StreamT[bytes]) -> None:
+    taken = WAITING * settings.kafka.scheduler.max_concurrent_tasks
+    await in_order(stream, assess, in_flight=taken, span=taken)
+
+
+async def assess(record: Record) -> None:
+    task = decode(record.value, AssessmentTask)
+    outcome = await scheduler.get().assess(task)
+    # Patiently: a second run of the handler would pay for a second call.
+    await patiently(lambda: results.deliver(task.camera_id, [outcome]))
+    metrics.tasks.labels(outcome=outcome.__struct_config__.tag).inc()

@@ -1,0 +1,85 @@
+"""Result aggregator: a request's outcomes in, one camera assessment out, and the alerts. See ``joining``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import faust
+
+from tables import pending_assessments
+from vision_stream import metrics
+from vision_stream.app import app
+from vision_stream.delivery import KeyLocks, Record, in_order
+from vision_stream.joining import join
+from vision_stream.messages import Alert, CameraMessage, GroupAssessment, Overdue, decode, encode
+from vision_stream.stores.open import Stores, open_stores
+
+IN_FLIGHT = 64
+TICK_AGAIN_S = 10.0  # where the stream is so far behind that a tick has not come through
+settings = app.settings
+outcomes = app.outbox("risk_assessment_results")  # to itself: the ticks
+assessments = app.outbox("camera_assessments")
+_ticked: dict[tuple[str, ...], float] = {}
+
+
+@app.resource
+@asynccontextmanager
+async def stores() -> AsyncIterator[Stores]:
+    opened = open_stores(settings)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@app.agent(app.input("risk_assessment_results"), name="result_aggregator")
+async def result_aggregator(stream: faust.StreamT[bytes]) -> None:
+    await in_order(stream, join_outcome, in_flight=IN_FLIGHT, one_a_key=KeyLocks())
+
+
+async def join_outcome(record: Record) -> None:
+    outcome = decode(record.value, GroupAssessment | Overdue)
+    record.expect_key(outcome.camera_id)
+    now = time.time()
+    joined = join(pending_assessments.read(outcome.camera_id), outcome, settings.alerts, now=now)
+    await assessments.deliver(outcome.camera_id, joined.messages)
+    for message in joined.messages:
+        await _remember(message)
+    # Last. Killed before this line: the replay joins the same again. Killed after it: it is delivered.
+    pending_assessments.write(outcome.camera_id, joined.state)
+    for message in joined.messages:
+        _count(message, now)
+
+
+async def _remember(message: CameraMessage) -> None:
+    """For the gateway's REST and for others on Redis; a Redis that is away costs nothing but this."""
+    cache, payload = stores.get().cache, encode(message)
+    if isinstance(message, Alert):
+        await cache.record_alert(message)
+    else:
+        await cache.put_latest(message.camera_id, payload, ttl_s=settings.redis.latest_ttl_s)
+    await cache.announce(message.camera_id, payload)
+
+
+def _count(message: CameraMessage, now: float) -> None:
+    if isinstance(message, Alert):
+        metrics.alerts.labels(state=message.state).inc()
+        return
+    metrics.assessments.labels(completeness="complete" if message.complete else "partial").inc()
+    metrics.end_to_end.observe(max(now - message.times.captured_at, 0.0))
+
+
+@app.timer(interval=1.0)
+async def tick_overdue() -> None:
+    """A timer cannot write a table: tell the agent, in the stream, which rows are overdue."""
+    if app.rebalancing or not app.tables.actives_ready:
+        return
+    now = time.time()
+    for camera_id, ids in pending_assessments.late(now):
+        if app.owns("risk_assessment_results", camera_id) and now - _ticked.get((camera_id, *ids), 0.0) > TICK_AGAIN_S:
+            _ticked[camera_id, *ids] = now
+            await outcomes.deliver(camera_id, [Overdue(request_id=ids[0], camera_id=camera_id, at=now)])
+    for waited in [key for key, at in _ticked.items() if now - at > TICK_AGAIN_S]:
+        del _ticked[waited]

@@ -1,0 +1,39 @@
+"""The cooldowns of the API keys, shared by all schedulers: a board on a table that every worker has whole.
+
+It reaches the other workers in about 10 ms, and is not atomic: each worker's own pool stays the authority, and what
+others say is merged in by maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tables.rows import Rows
+from vision_stream.app import app
+from vision_stream.delivery.changelog import RAW
+from vision_stream.llm.cooldowns import Cooldown, merge
+
+
+class _Row(Cooldown, frozen=True, kw_only=True):
+    """A cooldown with nothing said yet, where a row is missing."""
+
+    at: float = 0.0
+
+
+# Without recovery_buffer_size=1 a change waits in a buffer of 1,000; without the partitioner it could be written from
+# inside a stream alone; with more partitions a recovery may never end.
+_table = app.GlobalTable("key_cooldowns", partitions=1, recovery_buffer_size=1, use_partitioner=True, **RAW)
+_rows = Rows(_table, _Row)
+
+
+class TableCooldowns:
+    """``llm.cooldowns.CooldownBoard`` on the table."""
+
+    def read(self) -> Mapping[str, Cooldown]:
+        return {key_id: _rows.read(key_id) for key_id in _rows}
+
+    def write(self, key_id: str, cooldown: Cooldown) -> None:
+        known = _rows.read(key_id) if key_id in _rows else None
+        merged = merge(known, cooldown)
+        if merged != known:
+            _rows.write(key_id, _Row(**{name: getattr(merged, name) for name in Cooldown.__struct_fields__}))

@@ -1,0 +1,207 @@
+"""The consumer, cured of what Faust 0.15.3 loses, hangs on or repeats around a rebalance.
+
+1. A record that was fetched and not handed on is fetched again (``getmany``): aiokafka's position is past it already.
+2. Committed is what the ledger says: all that is processed without a hole. A jump in the offsets is never an ack, nor
+   is a message that a stream skipped (``ack``, ``force_commit``).
+3. A planned rebalance lets the running work end, for a bounded time, and commits it; then the books are closed
+   (``wait_empty``, ``on_partitions_revoked``).
+4. An offset that was passed over, and is neither acked nor worked on, is read again, and said (``_heal``); so is a
+   changelog's, for which a recovery would wait for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from faust.tables.manager import TableManager
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from vision_stream.delivery.consumer_thread import ConsumerThread
+from vision_stream.delivery.lag import Lag
+from vision_stream.delivery.rereads import Rereads
+
+if TYPE_CHECKING:
+    from vision_stream.app import App
+
+DRAIN_S = 4.0  # for running work at a revocation; the group waits. LLM calls that take longer are made again.
+HEAL_EVERY_S = 1.0
+
+
+class Consumer(driver.Consumer):
+    """Public hooks of Faust's consumer, overridden; ``self.app.ledger`` holds the books."""
+
+    mundane_level = "debug"  # of "Starting..." and the like
+
+    _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rereads = Rereads()
+        self._lag = Lag()
+
+    @property
+    def _app(self) -> App:
+        return cast("App", self.app)
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # 1. What was fetched and not handed on is fetched again.
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Fetch, and hand on in turns; what was not handed on is fetched again."""
+        await self._read_missing_again()
+        generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(timeout)
+        if not records:
+            return
+        handed = dict.fromkeys(records, 0)
+        stopped: set[TP] = set()
+        try:
+            for tp, record in self.scheduler.iterate(cast(Any, records)):
+                if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
+                    break
+                if tp in stopped or (active is not None and tp not in active and tp not in self._buffered_partitions):
+                    stopped.add(tp)
+                    continue
+                self._prove(tp, generation, record.offset)
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                yield tp, self._to_message(tp, record)
+                handed[tp] += 1
+        finally:
+            left = {tp: records[tp][n].offset for tp, n in handed.items() if n < len(records[tp])}
+            if left and not self.should_stop:
+                await self._thread.rewind(left)
+
+    async def _read_missing_again(self) -> None:
+        """Seek back to what is missing. Here, between two fetches, no record from before can follow."""
+        places = self._rereads.due(self._app.ledger, time.monotonic())
+        if not places:
+            return
+        starts = await self.earliest_offsets(*places)
+        for tp, place in list(places.items()):
+            ledger, start = self._app.ledger.get(tp), starts.get(tp) or 0
+            if ledger and start > place:  # retention was faster than we
+                self.log.error("expired before it was read: %s-%s %s..%s", tp.topic, tp.partition, place, start - 1)
+                ledger.skip(place, start)
+        await self._go_to(places)
+        self.log.warning("read again: %s", ", ".join(f"{tp.topic}-{tp.partition}@{o}" for tp, o in places.items()))
+
+    async def _go_to(self, places: Mapping[TP, int]) -> None:
+        await self._thread.go_to(places)
+        for tp in places:
+            self._read_offset[tp] = None  # Faust drops what is below it
+
+    def _prove(self, tp: TP, generation: int, offset: int) -> None:
+        start, ledger = self._rereads.proved(tp, offset), self._app.ledger.ledger(tp, generation)
+        if start is not None and ledger:
+            self.log.warning("not in the log: %s-%s %s..%s", tp.topic, tp.partition, start, offset - 1)
+            ledger.skip(start, offset)
+
+    # 2. Committed is what is processed without a hole.
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets and open the books there; to the log's start where nothing is committed,
+        which Faust's own leaves where it stands."""
+        generation = self.app.consumer_generation_id
+        committed = {TP(*tp): offset for tp, offset in (await self.seek_to_committed()).items() if self._is_input(tp)}
+        fresh = [tp for tp, offset in committed.items() if not offset or offset < 0]
+        starts = await self.earliest_offsets(*fresh) if fresh else {}
+        for tp in fresh:
+            committed[tp] = starts.get(tp) or 0
+        if self.app.consumer_generation_id != generation:
+            return
+        for tp, offset in committed.items():
+            self._committed_offset[tp] = offset
+            self._app.ledger.open(tp, generation, offset)
+        for tp in committed:
+            self._read_offset[tp] = None
+        await self._go_to({tp: committed[tp] for tp in fresh})
+
+    def _is_input(self, tp: Any) -> bool:
+        return self.app.topics.acks_enabled_for(tp.topic) and not self._is_changelog_tp(tp)
+
+    def ack(self, message: Any) -> bool:
+        """Only bookkeeping of Faust's own: what may be committed is the ledger's to say."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """A jump is never taken for an ack."""
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what the ledger allows. What could not be committed is tried again with the next commit."""
+        state = self.app.sensors.on_commit_initiated(self)
+        offsets = {tp: offset for tp in self._app.ledger if (offset := self._to_commit(tp)) is not None}
+        done = bool(offsets) and await self._commit(offsets)
+        if done:
+            self._committed_offset.update(offsets)
+            self.app.monitor.on_tp_commit(offsets)
+        self.app.sensors.on_commit_completed(self, state)
+        return done
+
+    def _to_commit(self, tp: TP) -> int | None:
+        ledger, committed = self._app.ledger[tp], self._committed_offset[tp]
+        return ledger.committable if committed is None or ledger.committable > committed else None
+
+    # 3. A planned rebalance commits the running work.
+
+    async def wait_empty(self) -> None:
+        """Let the running work end, for a bounded time, and commit it."""
+        await self._app.settle(DRAIN_S)
+        await self.commit()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit, then close the books."""
+        committed = {tp: self._committed_offset[tp] for tp in self._app.ledger}
+        callback = self._on_partitions_revoked
+
+        async def with_books(partitions: set[TP]) -> None:
+            self._committed_offset.update(committed)  # Faust has thrown them away by now
+            await callback(partitions)
+
+        self._on_partitions_revoked = with_books
+        try:
+            await super().on_partitions_revoked(revoked)
+        finally:
+            self._on_partitions_revoked = callback
+            self._app.ledger.close(revoked)
+            self._app.forget()
+            for tp in revoked:
+                self._committed_offset.pop(tp, None)
+            self._rereads.forget(revoked)
+            self._lag.forget(revoked)
+
+    # 4. What was passed over is read again.
+
+    @Service.task
+    async def _heal(self) -> None:
+        async for _ in self.itertimer(HEAL_EVERY_S, name="heal"):
+            if not self.flow_active:
+                continue
+            for tp in self.assignment():
+                if self._is_changelog_tp(tp):
+                    self._rereads.suspect(tp, self._lost_of_changelog(tp))
+                elif not self.app.rebalancing:
+                    self._rereads.suspect(tp, self._lost_of_input(tp))
+            if not self.app.rebalancing:
+                self._lag.report(self._app.ledger, self.highwater, time.time())
+
+    def _lost_of_input(self, tp: TP) -> int | None:
+        """The last messages before a pause may be lost with nothing behind them that shows the hole."""
+        ledger, position = self._app.ledger.get(tp), self._thread.position_now(tp)
+        if ledger is None or position is None or not self._app.idle(tp.topic):
+            return None
+        return ledger.newest + 1 if position > ledger.newest + 1 else None
+
+    def _lost_of_changelog(self, tp: TP) -> int | None:
+        tables, position = cast(TableManager, self._app.tables), self._thread.position_now(tp)
+        applied = tables.recovery.active_offsets.get(tp)
+        if applied is None or position is None or tables.changelog_queue.qsize():
+            return None
+        return applied + 1 if position > max(applied, -1) + 1 else None

@@ -1,0 +1,62 @@
+"""Sending, and knowing that it is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from faust.transport.drivers import aiokafka as driver
+from msgspec import Struct
+
+from vision_stream.delivery.record import handled
+from vision_stream.messages import encode
+
+if TYPE_CHECKING:
+    from vision_stream.app import App
+
+CONTENT_TYPE = ("content-type", b"application/json")
+PASSED_ON = ("traceparent", "tracestate")  # W3C trace context: what a message causes belongs to its trace
+
+
+class Producer(driver.Producer):
+    """Faust leaves idempotence off outside of transactions: a retried batch could come twice or out of order."""
+
+    mundane_level = "debug"  # of "Starting..." and the like
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class Outbox:
+    """Where an agent puts what follows from a message."""
+
+    def __init__(self, app: App, topic: str) -> None:
+        self.topic = topic
+        self._app = app
+
+    async def deliver(self, key: str, messages: Iterable[Struct]) -> None:
+        """Send ``messages`` in order, and return when the brokers have all of them.
+
+        Args:
+            key: the camera id; it decides the partition, with aiokafka's default partitioner in every process.
+
+        Raises:
+            KafkaError, ProducerSendError: not delivered, or not known to be: send again.
+        """
+        await self.deliver_bytes(key.encode(), [encode(m) for m in messages])
+
+    async def deliver_bytes(self, key: bytes | None, payloads: Iterable[bytes]) -> None:
+        sent = [await self._send(key, payload) for payload in payloads]
+        if sent:
+            await asyncio.shield(asyncio.gather(*sent))  # a cancelled handler must not cancel the producer's futures
+
+    async def _send(self, key: bytes | None, payload: bytes) -> Awaitable[Any]:
+        sending = self._app.producer.send(self.topic, key, payload, None, None, cast(Any, _headers()))
+        return await sending
+
+
+def _headers() -> list[tuple[str, bytes]]:
+    record = handled.get()
+    passed = [h for h in record.headers if h[0] in PASSED_ON] if record else []
+    return [CONTENT_TYPE, *passed]
