@@ -72,7 +72,7 @@ def _path(text: str, fps: float, *, loop: bool, realtime: bool) -> FrameSource:
     from workers.capture.sources.images import ImageDirectory
 
     path = Path(text).expanduser()
-    if path.is_dir():
+    if text and path.is_dir():
         return ImageDirectory(path, fps=fps, loop=loop, realtime=realtime)
     if path.is_file():
         return VideoFile(path, fps=fps, loop=loop, realtime=realtime)

@@ -1,0 +1,176 @@
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+
+import pytest
+
+from tests.films import picture
+from tests.waiting import eventually
+from workers.capture.feed import MAX_ABANDONED, Feed, FeedPolicy
+from workers.capture.sources.base import Frame, SourceError
+
+QUICK = FeedPolicy(stall_s=0.1, first_retry_s=0.01, max_retry_s=0.02)
+Script = Callable[[int, threading.Event], Iterator[Frame]]  # what happens at the n-th opening
+
+
+class ScriptedSource:
+    name = "scripted"
+    keep_all = False
+
+    def __init__(self, script: Script, *, live: bool = True) -> None:
+        self.live = live
+        self.opened = 0
+        self._script = script
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        self.opened += 1
+        yield from self._script(self.opened, stop)
+
+
+class States:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.reasons: list[str] = []
+
+    async def __call__(self, state: str, reason: str) -> None:
+        if not self.seen or self.seen[-1] != state:
+            self.seen.append(state)
+            self.reasons.append(reason)
+
+
+def a_frame() -> Frame:
+    return Frame(picture(), time.time(), time.monotonic())
+
+
+def feed_of(script: Script, states: States, *, live: bool = True) -> tuple[Feed, ScriptedSource]:
+    source = ScriptedSource(script, live=live)
+    return Feed(source, changed=states, policy=QUICK), source
+
+
+async def take(feed: Feed, count: int) -> int:
+    taken = 0
+    async with asyncio.timeout(5), aclosing(feed.frames()) as frames:
+        async for _ in frames:
+            taken += 1
+            if taken == count:
+                break
+    return taken
+
+
+async def test_a_camera_that_breaks_off_is_opened_again_and_says_so():
+    def breaks_off_once(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        yield a_frame()
+        if opening == 1:
+            raise SourceError("cable pulled")
+        stop.wait(5)
+
+    states = States()
+    feed, source = feed_of(breaks_off_once, states)
+    assert await take(feed, 2) == 2
+    assert source.opened == 2
+    assert states.seen == ["online", "reconnecting", "online"]
+    assert states.reasons[1] == "cable pulled"
+
+
+async def test_a_camera_that_is_away_at_first_is_tried_until_it_comes():
+    def comes_at_the_fourth_try(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        if opening < 4:
+            raise SourceError("not there yet")
+        yield a_frame()
+
+    states = States()
+    feed, source = feed_of(comes_at_the_fourth_try, states)
+    await take(feed, 1)
+    assert source.opened == 4
+    assert states.seen == ["reconnecting", "online"]
+
+
+async def test_a_stalled_camera_is_noticed_and_opened_again():
+    def hangs_once(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        yield a_frame()
+        stop.wait(30 if opening == 1 else 5)
+
+    states = States()
+    feed, _ = feed_of(hangs_once, states)
+    await take(feed, 2)
+    assert states.seen == ["online", "stalled", "reconnecting", "online"]
+    assert "no frame for 0.1 s" in states.reasons[1]
+
+
+async def test_a_read_that_hangs_for_ever_does_not_hold_up_the_end():
+    release = threading.Event()
+
+    def deaf(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        yield a_frame()
+        release.wait(60)  # as a driver does, without a look at `stop`
+
+    feed, _ = feed_of(deaf, States())
+    started = time.monotonic()
+    await take(feed, 1)
+    assert time.monotonic() - started < 1
+    release.set()
+
+
+async def test_a_driver_that_hangs_at_each_try_does_not_eat_threads_without_end():
+    release = threading.Event()
+
+    def deaf(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        release.wait(60)
+        yield a_frame()
+
+    states = States()
+    feed, source = feed_of(deaf, states)
+    work = asyncio.ensure_future(take(feed, 1))
+    await eventually(lambda: any("hang in the driver" in reason for reason in states.reasons))
+    assert source.opened == MAX_ABANDONED
+    release.set()
+    assert await work == 1  # those that hung have ended, so it is tried again
+
+
+async def test_a_source_that_is_not_live_ends_the_feed_at_its_end():
+    def three_frames(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        for _ in range(3):
+            yield a_frame()
+
+    source = ScriptedSource(three_frames, live=False)
+    source.keep_all = True
+    assert await take(Feed(source, changed=States(), policy=QUICK), 10) == 3
+
+
+async def test_a_source_that_is_not_live_and_breaks_off_fails():
+    def broken(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        raise SourceError("no video")
+        yield a_frame()
+
+    feed, _ = feed_of(broken, States(), live=False)
+    with pytest.raises(SourceError, match="no video"):
+        await take(feed, 1)
+
+
+async def test_an_unforeseen_failure_of_a_source_is_a_break_without_its_text():
+    def raises(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        if opening == 1:
+            raise ValueError("rtsp://admin:hunter22@host/ is bad")
+        yield a_frame()
+
+    states = States()
+    feed, _ = feed_of(raises, states)
+    await take(feed, 1)
+    assert "ValueError" in states.reasons[0]
+    assert "hunter22" not in states.reasons[0]
+
+
+async def test_a_camera_that_comes_back_is_tried_quickly_the_next_time():
+    openings: list[float] = []
+
+    def breaks_often(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        openings.append(time.monotonic())
+        yield a_frame()
+        raise SourceError("again")
+
+    source = ScriptedSource(breaks_often)
+    feed = Feed(source, changed=States(), policy=FeedPolicy(first_retry_s=0.01, max_retry_s=60), chance=lambda: 1.0)
+    await take(feed, 8)  # doubled each time the eighth would come after 1.3 s
+    assert openings[-1] - openings[0] < 1.0
