@@ -50,11 +50,35 @@ def test_a_fraction_of_calls_a_second_is_rounded_to_what_never_exceeds_it(qps, c
     assert (window.limit, window.span_s) == (calls, span_s)
 
 
-def test_a_clock_that_steps_back_frees_nothing():
+def test_a_reservation_that_nobody_stamps_comes_free_by_itself():
     window = SlidingWindow(limit=1, span_s=1.0)
-    window.take(10.0)
-    window.take(3.0)
-    assert window.free_at() == 11.0
+    window.reserve(10.0)
+    assert window.free_at() == 71.0
+
+
+def test_the_first_stamp_counts():
+    window = SlidingWindow(limit=1, span_s=1.0)
+    slot = window.reserve(10.0)
+    window.stamp(slot, 10.2)
+    window.stamp(slot, 12.0)
+    assert window.free_at() == 11.2
+
+
+@given(
+    limit=st.integers(1, 10),
+    calls=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 5)), min_size=1, max_size=100),
+)
+def test_requests_that_go_out_late_and_out_of_order_still_exceed_no_window(limit, calls):
+    window, now, on_their_way, sent = SlidingWindow(limit, 1.0), 0.0, [], []
+    for pause, delay in calls:
+        now += pause
+        for due, slot in sorted(entry for entry in on_their_way if entry[0] <= now):
+            window.stamp(slot, due)
+            sent.append(due)
+            on_their_way.remove((due, slot))
+        if window.free_at() <= now:
+            on_their_way.append((now + delay, window.reserve(now)))
+    assert most_in_a_window([*sent, *(due for due, _ in on_their_way)], 1.0) <= limit
 
 
 @given(

@@ -43,7 +43,7 @@ def test_an_answered_probe_brings_the_key_back_for_all():
 def test_a_cancelled_probe_leaves_the_probing_to_the_next():
     pool = a_pool(min_cooldown=5.0)
     pool.report_failed(take(pool), now=0.0)
-    pool.release(take(pool, now=5.0))
+    pool.release(take(pool, now=5.0), now=5.0)
     assert pool.acquire(now=5.0) == Lease("key-001", probe=True)
 
 
@@ -146,8 +146,27 @@ def test_a_key_at_its_limit_is_passed_over_and_waited_for_when_it_is_the_only_on
     pool = a_pool(
         PooledKey(id="slow", qps_limit=1), PooledKey(id="quick", qps_limit=2), limits=lambda qps, rpm: exact(qps, rpm)
     )
-    assert [take(pool).key_id for _ in range(3)] == ["slow", "quick", "quick"]
-    assert pool.acquire(now=0.25) == WaitUntil(at=1.0)
+    leases = [take(pool) for _ in range(3)]
+    assert [lease.key_id for lease in leases] == ["slow", "quick", "quick"]
+    for lease in leases:
+        pool.report_sent(lease, now=0.1)
+    assert pool.acquire(now=0.25) == WaitUntil(at=1.1)
+
+
+def test_a_slot_counts_from_when_its_request_went_out_and_is_held_until_that_is_known():
+    pool = a_pool(PooledKey(id="key-001", qps_limit=1), limits=lambda qps, rpm: exact(qps, rpm))
+    lease = take(pool)
+    assert isinstance(pool.acquire(now=2.0), WaitUntil)  # still connecting: it may arrive at any time
+    pool.report_sent(lease, now=2.0)
+    assert pool.acquire(now=2.5) == WaitUntil(at=3.0)
+    pool.report_answered(lease, now=2.9)
+    assert take(pool, now=3.0).key_id == "key-001"
+
+
+def test_a_call_that_never_said_when_it_went_out_went_out_by_its_end():
+    pool = a_pool(PooledKey(id="key-001", qps_limit=1), limits=lambda qps, rpm: exact(qps, rpm))
+    pool.report_answered(take(pool), now=0.7)
+    assert pool.acquire(now=0.7) == WaitUntil(at=1.7)
 
 
 def exact(qps, rpm):
@@ -257,12 +276,11 @@ def test_whatever_happens_no_slot_leaks_and_no_limit_is_exceeded(steps, strategy
         else:
             lease = held.pop(choice % len(held))
             ends = [pool.release, pool.report_answered, pool.report_failed, pool.report_rate_limited]
-            end = ends[action - 2]
-            end(lease) if end == pool.release else end(lease, now)  # type: ignore[call-arg]
+            ends[action - 2](lease, now)
         in_flight = Counter(lease.key_id for lease in held)
         for key in pool.snapshot(now):
             assert key.in_flight == in_flight[key.id] <= 4
     for lease in held:
-        pool.release(lease)
+        pool.release(lease, now)
     assert all(key.in_flight == 0 for key in pool.snapshot(now))
     assert isinstance(pool.acquire(now + 6.0), Lease)  # nobody is stuck once the longest cooldown is over

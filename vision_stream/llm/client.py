@@ -10,7 +10,8 @@ import asyncio
 import functools
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -27,9 +28,16 @@ MAX_CONNECTIONS = 2000  # over all endpoints; the scheduler's own limit on calls
 CONNECT_S = 5.0
 
 
+Sent = Callable[[], None]
+
+
+def unheard() -> None:
+    """Nobody wants to know."""
+
+
 class VisionClient(Protocol):
-    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float) -> Answer:
-        """Ask once.
+    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
+        """Ask once. A client that can tell calls ``sent`` when the request goes out on its connection.
 
         Raises:
             CallFailed: with the kind that decides what follows.
@@ -44,15 +52,19 @@ class AiohttpClient:
 
     def __init__(self) -> None:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ttl_dns_cache=60, keepalive_timeout=30)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(_headers_sent)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+            connector=connector,
+            trace_configs=[tracing],
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         )
 
-    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float) -> Answer:
+    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
         body = msgspec.json.encode(request_body(request))
         try:
             async with asyncio.timeout(timeout_s):
-                status, headers, answer = await self._post(key, body)
+                status, headers, answer = await self._post(key, body, sent)
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {timeout_s:.1f} s") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -61,16 +73,20 @@ class AiohttpClient:
             raise from_status(status, headers, answer, now=time.time(), secret=key.api_key.get_secret_value())
         return read_completion(answer)
 
-    async def _post(self, key: KeySettings, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(self, key: KeySettings, body: bytes, sent: Sent) -> tuple[int, Mapping[str, str], bytes]:
         headers = {"Authorization": f"Bearer {key.api_key.get_secret_value()}", "Content-Type": "application/json"}
         url = completions_url(key.base_url)
         async with self._session.post(
-            url, data=body, headers=headers, proxy=proxy_for(url), allow_redirects=False
+            url, data=body, headers=headers, proxy=proxy_for(url), allow_redirects=False, trace_request_ctx=sent
         ) as response:
             return response.status, response.headers, await _read(response)
 
     async def close(self) -> None:
         await self._session.close()
+
+
+async def _headers_sent(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+    context.trace_request_ctx()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

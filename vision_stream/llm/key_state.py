@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from vision_stream.llm.limits import KeyLimits
+from vision_stream.llm.limits import KeyLimits, Slots
 from vision_stream.llm.success import SuccessRate
 
 if TYPE_CHECKING:
-    from vision_stream.llm.pool import PooledKey
+    from vision_stream.llm.pool import Lease, PooledKey
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
@@ -62,15 +62,19 @@ class KeyState:
         """When cooldown and limits allow the next call."""
         return max(self.cooling_until, self._limits.free_at())
 
-    def book(self, now: float) -> None:
-        self._limits.take(now)
+    def book(self, now: float) -> Slots:
         self.in_flight += 1
         self.calls += 1
         self.probing = self.needs_probe
+        return self._limits.reserve(now)
 
-    def end(self, probe: bool) -> None:
+    def stamp(self, slots: Slots, now: float) -> None:
+        self._limits.stamp(slots, now)
+
+    def end(self, lease: Lease, now: float) -> None:
+        self._limits.stamp(lease.slots, now)  # a call that never said when it went out went out by now
         self.in_flight -= 1
-        if probe:
+        if lease.probe:
             self.probing = False
 
     def cool(self, *, until: float, reason: str) -> None:

@@ -1,4 +1,7 @@
-"""The second adapter: the official openai client, one per key. It takes a second to import: import it late."""
+"""The second adapter: the official openai client, one per key. It takes a second to import: import it late.
+
+It cannot tell when a request goes out: ``sent`` is never called.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 import openai
 
 from vision_stream.llm.chat import Answer, Request, read_completion, request_body
-from vision_stream.llm.client import MAX_ANSWER, completions_url, proxy_for
+from vision_stream.llm.client import MAX_ANSWER, Sent, completions_url, proxy_for, unheard
 from vision_stream.llm.failures import CallFailed, from_status
 from vision_stream.settings import KeySettings
 
@@ -18,7 +21,7 @@ class OpenAIClient:
     def __init__(self) -> None:
         self._clients: dict[str, openai.AsyncOpenAI] = {}
 
-    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float) -> Answer:
+    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
         try:
             async with asyncio.timeout(timeout_s):
                 raw: Any = await self._client(key).chat.completions.with_raw_response.create(**request_body(request))

@@ -5,7 +5,8 @@
                       WaitForReport   every key that could go is busy; a report changes that
                       AllDisabled     nothing will change by itself
 
-Every lease ends in exactly one ``report_*`` or ``release``. ``now`` is monotonic seconds.
+Every lease ends in exactly one report (answered, failed, rate limited, unauthorized) or ``release``. ``now`` is
+monotonic seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from vision_stream.llm.key_state import KeyState, KeyStatus
-from vision_stream.llm.limits import KeyLimits, key_limits
+from vision_stream.llm.limits import KeyLimits, Slots, key_limits
 from vision_stream.llm.strategies import Strategy, strategy_named
 from vision_stream.redaction import redact_url
 from vision_stream.settings import LLMSettings
@@ -31,6 +32,7 @@ class Lease(Struct, frozen=True):
 
     key_id: str
     probe: bool = False
+    slots: Slots = ()  # reserved in the key's limits
 
 
 class WaitUntil(Struct, frozen=True):
@@ -113,18 +115,21 @@ class KeyPool:
 
     def _lease(self, key: KeyState, now: float) -> Lease:
         probe = key.needs_probe
-        key.book(now)
-        return Lease(key.id, probe)
+        return Lease(key.id, probe, key.book(now))
 
     # -- what became of a lease
 
-    def release(self, lease: Lease) -> None:
-        """The call says nothing about its key: cancelled, or refused for what it asked."""
-        self._keys[lease.key_id].end(lease.probe)
+    def report_sent(self, lease: Lease, now: float) -> None:
+        """The request is on its way: this is when it counts. Optional; without it, the call's end is taken."""
+        self._keys[lease.key_id].stamp(lease.slots, now)
+
+    def release(self, lease: Lease, now: float) -> None:
+        """The call says nothing about its key: cancelled, or out of time."""
+        self._keys[lease.key_id].end(lease, now)
 
     def report_answered(self, lease: Lease, now: float) -> None:
         key = self._keys[lease.key_id]
-        key.end(lease.probe)
+        key.end(lease, now)
         key.success.add(True, now)
         if lease.probe or key.cooling_until <= now:
             key.recover()
@@ -142,13 +147,13 @@ class KeyPool:
     def report_unauthorized(self, lease: Lease, now: float, reason: str = "unauthorized") -> bool:
         """The provider refuses the key itself; True when that was news."""
         key = self._keys[lease.key_id]
-        key.end(lease.probe)
+        key.end(lease, now)
         key.success.add(False, now)
         return self.disable(key.id, reason)
 
     def _cool(self, lease: Lease, now: float, floor: float, reason: str) -> None:
         key = self._keys[lease.key_id]
-        key.end(lease.probe)
+        key.end(lease, now)
         key.success.add(False, now)
         if key.cooling_until > now:  # one of many in flight when it began: not one more failure in a row
             key.cooling_until = max(key.cooling_until, now + floor)

@@ -59,7 +59,7 @@ class Reports:
         if lease.probe:
             _log.info("API key is back", key=lease.key_id)
             self._sharing.tell(lease.key_id, now)
-        if self._blocked:
+        if self._blocked and self._pool.blocked_until(now) is None:
             self._blocked = False
             _log.info("API keys answer again")
 
@@ -84,8 +84,8 @@ class Reports:
     def blamed_on_request(self, lease: Lease, key_ids: Iterable[str]) -> None:
         """Two keys failed at the same request: neither is to cool for it."""
         self.count(lease.key_id, "server")
-        self._pool.release(lease)
         now = time.monotonic()
+        self._pool.release(lease, now)
         for key_id in set(key_ids) - {lease.key_id}:
             self._pool.forgive(key_id)
             self._sharing.tell(key_id, now)
@@ -93,7 +93,7 @@ class Reports:
     def abandoned(self, lease: Lease, result: str = "cancelled") -> None:
         """The call was ended by us: its task was cancelled, or out of time."""
         self.count(lease.key_id, result)
-        self._pool.release(lease)
+        self._pool.release(lease, time.monotonic())
 
     def count(self, key_id: str, result: str) -> None:
         metrics.llm_requests.labels(key_id, result).inc()

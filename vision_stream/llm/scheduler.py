@@ -11,6 +11,7 @@ a failure means for the key is decided in ``reports``, what it means for the tas
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 
@@ -142,7 +143,9 @@ class LLMScheduler:
         run.begin(key)
         try:
             timeout_s = max(0.001, min(self._llm.request_timeout_s, run.left()))
-            answer = await self._client.complete(key, request, timeout_s=timeout_s)
+            answer = await self._client.complete(
+                key, request, timeout_s=timeout_s, sent=functools.partial(self._room.sent, lease)
+            )
             run.end()
             told = True
             self._reports.answered(lease, answer, run.latency())

@@ -86,7 +86,7 @@ class WaitingRoom:
     def _give_back(self, waiter: _Waiter) -> None:
         """Cancelled, or out of time, between being given a lease and taking it: the key must not be lost."""
         if waiter.lease.done() and not waiter.lease.cancelled() and (lease := waiter.lease.result()):
-            self._pool.release(lease)
+            self._pool.release(lease, self._loop.time())
             self.ended()
 
     def ended(self) -> None:
@@ -94,9 +94,11 @@ class WaitingRoom:
         self.in_flight -= 1
         self._serve()
 
-    def wake(self) -> None:
-        """Something changed that nobody reported: keys were added or enabled."""
-        self._serve()
+    def sent(self, lease: Lease) -> None:
+        """A request is on its way: from now on it is known when its slot comes free."""
+        self._pool.report_sent(lease, self._loop.time())
+        if lease.slots:
+            self._serve()
 
     def close(self) -> None:
         self._stop_timer()
