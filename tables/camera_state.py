@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from tables.rows import Rows
 from vision_stream.app import app
-from vision_stream.delivery.changelog import RAW
 from vision_stream.gating import CameraGate
 
-_rows = Rows(app.Table("camera_state", **RAW), CameraGate)
+_rows = Rows(app.Table("camera_state", key_type=bytes, value_type=bytes), CameraGate)
 
 read = _rows.read
 write = _rows.write

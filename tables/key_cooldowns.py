@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 from tables.rows import Rows
 from vision_stream.app import app
-from vision_stream.delivery.changelog import RAW
 from vision_stream.llm.cooldowns import Cooldown, merge
 
 
@@ -22,7 +21,9 @@ class _Row(Cooldown, frozen=True, kw_only=True):
 
 # Without recovery_buffer_size=1 a change waits in a buffer of 1,000; without the partitioner it could be written from
 # inside a stream alone; with more partitions a recovery may never end.
-_table = app.GlobalTable("key_cooldowns", partitions=1, recovery_buffer_size=1, use_partitioner=True, **RAW)
+_table = app.GlobalTable(
+    "key_cooldowns", partitions=1, recovery_buffer_size=1, use_partitioner=True, key_type=bytes, value_type=bytes
+)
 _rows = Rows(_table, _Row)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from tables.rows import Rows
 from vision_stream.app import app
-from vision_stream.delivery.changelog import RAW
 from vision_stream.joining import CameraResults, overdue
 
-_rows = Rows(app.Table("pending_assessments", **RAW), CameraResults)
+_rows = Rows(app.Table("pending_assessments", key_type=bytes, value_type=bytes), CameraResults)
 
 read = _rows.read
 write = _rows.write

@@ -19,7 +19,7 @@ from yarl import URL
 
 from vision_stream import topics
 from vision_stream.config import load
-from vision_stream.delivery.changelog import RAW, GlobalTable, Table
+from vision_stream.delivery.changelog import GlobalTable, Table
 from vision_stream.delivery.consumer import Consumer
 from vision_stream.delivery.flow import Flow
 from vision_stream.delivery.offsets import OffsetLedger
@@ -54,7 +54,7 @@ class App(faust.App):
 
     def input(self, name: str) -> faust.TopicT:
         """A topic of ours as raw bytes: Faust acks what it cannot decode, at once and out of order."""
-        return self.topic(self._topic_name(name), key_serializer="raw", value_serializer="raw", internal=False, **RAW)
+        return self.topic(self._topic_name(name), key_type=bytes, value_type=bytes, internal=False)
 
     def outbox(self, name: str) -> Outbox:
         return Outbox(self, self._topic_name(name))

@@ -41,8 +41,9 @@ class Worker(faust.Worker):
 
     def execute_from_commandline(self) -> NoReturn:
         self._setup_logging()
+        Path(self.app.conf.datadir).mkdir(parents=True, exist_ok=True)  # Faust makes its last part alone
         try:
-            self.loop.run_until_complete(self._prepare())
+            self.loop.run_until_complete(topics.ensure(self._app.settings))
         except VisionStreamError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
@@ -50,10 +51,6 @@ class Worker(faust.Worker):
             sys.exit(130)
         super().execute_from_commandline()
         raise AssertionError("not reached")
-
-    async def _prepare(self) -> None:
-        Path(self.app.conf.datadir).mkdir(parents=True, exist_ok=True)
-        await topics.ensure(self._app.settings)
 
     def _choose_web_port(self) -> None:
         """Faust ends a worker whose web port is taken: move on where none was asked for."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import faust
 import structlog
@@ -95,7 +95,3 @@ class Table(_Delivered, faust.Table):
 
 class GlobalTable(_Delivered, FaustGlobalTable):
     """The same for a table that every worker has whole."""
-
-
-RAW: Final = {"key_type": bytes, "value_type": bytes}
-"""Options of a table of bytes: ids as keys, encoded Structs as values."""

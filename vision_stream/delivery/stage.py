@@ -113,7 +113,7 @@ class Stage:
 
     async def _handle(self, record: Record, handler: Handler, one_a_key: KeyLocks | None) -> None:
         done = False
-        turn: AbstractAsyncContextManager[None] = one_a_key.hold(record.key) if one_a_key else nullcontext()
+        turn: AbstractAsyncContextManager[None] = nullcontext() if one_a_key is None else one_a_key.hold(record.key)
         try:
             async with turn, self._slots:
                 handled.set(record)
