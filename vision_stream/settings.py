@@ -48,7 +48,7 @@ def _repeated(names: Iterable[str]) -> str | None:
 
 
 class TopicSettings(Section):
-    name: Name
+    name: Name = Field(description="of the topic in Kafka")
     partitions: int = Field(
         default=16, ge=1, le=1000, description="raising it later changes which partition a camera is in"
     )
@@ -151,15 +151,17 @@ def check_ids(field: str, ids: list[str]) -> None:
 class KeySettings(Section):
     """One API key of config/api_keys.yaml."""
 
-    id: Name
+    id: Name = Field(description="in logs and metrics, instead of the key")
     api_key: SecretStr = Field(min_length=1, description="the key, or ${NAME} of an environment variable")
-    base_url: str = Field(default="https://api.openai.com/v1", description="of any OpenAI-compatible endpoint")
-    model: str = "gpt-4o-mini"
+    base_url: str = Field(
+        default="https://api.openai.com/v1", pattern=r"^https?://\S+$", description="of any OpenAI-compatible endpoint"
+    )
+    model: str = Field(default="gpt-4o-mini", description="the model's name at that endpoint; it must take pictures")
     priority: int = Field(default=1, ge=1, le=100, description="weight under selection_strategy: weighted")
     qps_limit: float | None = Field(default=None, gt=0, le=10_000, description="calls a second; none: not limited")
     rpm_limit: int | None = Field(default=None, gt=0, le=1_000_000, description="calls a minute; none: not limited")
     max_concurrent: int | None = Field(default=None, ge=1, le=2000, description="calls in flight; none: not limited")
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="false: the key rests")
 
 
 class CoolingSettings(Section):
@@ -182,15 +184,17 @@ class CoolingSettings(Section):
 class LLMSettings(Section):
     """config/api_keys.yaml"""
 
-    keys: tuple[KeySettings, ...] = ()
-    selection_strategy: Literal["least_loaded", "round_robin", "weighted"] = "least_loaded"
+    keys: tuple[KeySettings, ...] = Field(default=(), description="none: OPENAI_API_KEY is one, where it is set")
+    selection_strategy: Literal["least_loaded", "round_robin", "weighted"] = Field(
+        default="least_loaded", description="which of the free keys is next; weighted: by priority"
+    )
     cooling: CoolingSettings = CoolingSettings()
     request_timeout_s: float = Field(default=15.0, gt=0, lt=60, description="one HTTP request")
     max_attempts: int = Field(default=3, ge=1, le=10, description="LLM calls for one task")
     require_picture: bool = Field(
         default=True, description="false: a group without a picture is judged by its text alone, for load tests"
     )
-    max_output_tokens: int = Field(default=400, ge=16, le=8192)
+    max_output_tokens: int = Field(default=400, ge=16, le=8192, description="of one answer")
 
     @model_validator(mode="after")
     def _ids_differ(self) -> LLMSettings:
@@ -202,7 +206,7 @@ class ClusteringSettings(Section):
     max_distance_px: float = Field(
         default=150.0, gt=0, description="between box centres at 1080 lines; scaled with the frame"
     )
-    min_group_size: int = Field(default=2, ge=1, le=100)
+    min_group_size: int = Field(default=2, ge=1, le=100, description="objects; what has fewer is no group")
     single_people: bool = Field(default=False, description="a lone person is a group of one too")
 
 
@@ -210,7 +214,9 @@ class GatingSettings(Section):
     cooldown_s: float = Field(default=2.0, ge=0, description="between two requests of one camera")
     reassess_after_s: float = Field(default=10.0, gt=0, description="an unchanged group's verdict is old after this")
     reassess_high_after_s: float = Field(default=3.0, gt=0, description="the same where the last verdict was high")
-    max_groups_per_request: int = Field(default=5, ge=1, le=50)
+    max_groups_per_request: int = Field(
+        default=5, ge=1, le=50, description="LLM calls that one detection can cause; the most urgent groups first"
+    )
 
 
 class AlertSettings(Section):
@@ -220,7 +226,7 @@ class AlertSettings(Section):
 
 class GatewaySettings(Section):
     host: str = Field(default="127.0.0.1", description="loopback unless set")
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535, description="of dashboard, REST and WebSocket; 0: a free one")
     token: SecretStr | None = Field(
         default=None, description="wanted as `Authorization: Bearer` or `?token=` where set"
     )
@@ -229,7 +235,9 @@ class GatewaySettings(Section):
 
 class PrometheusSettings(Section):
     port: int = Field(default=9090, ge=0, le=65535, description="first port tried for /metrics of a process; 0: off")
-    scrape_interval: str = Field(default="15s", pattern=r"^\d+(ms|s|m)$")
+    scrape_interval: str = Field(
+        default="15s", pattern=r"^\d+(ms|s|m)$", description="for Prometheus's own configuration; no process reads it"
+    )
 
 
 class MonitoringSettings(Section):
@@ -241,11 +249,13 @@ class MonitoringSettings(Section):
 class ModelSettings(Section):
     """config/model.yaml"""
 
-    backend: Literal["onnx", "ultralytics"] = "onnx"
+    backend: Literal["onnx", "ultralytics"] = Field(
+        default="onnx", description="onnx: ONNX Runtime, light; ultralytics: every format, with torch, AGPL-3.0"
+    )
     path: str = Field(
         default="demo", description="a model file; demo: the shipped one, trained on simulated scenes only"
     )
-    confidence: float = Field(default=0.35, ge=0, le=1)
+    confidence: float = Field(default=0.35, ge=0, le=1, description="boxes below it are dropped")
     iou: float = Field(default=0.5, gt=0, le=1, description="overlap above which the weaker of two boxes is dropped")
     classes: tuple[str, ...] = Field(default=(), description="names to keep; none: all")
     threads: int = Field(default=0, ge=0, le=256, description="of one inference (onnx); 0: as many as cores")
@@ -253,12 +263,12 @@ class ModelSettings(Section):
 
 
 class CameraSettings(Section):
-    id: Name
+    id: Name = Field(description="in messages, logs and metrics")
     source: SecretStr = Field(description="file, directory, URL, webcam index or sim:scene; may hold a password")
-    name: str = ""
-    fps: float = Field(default=2.0, gt=0, le=60)
-    prompt_profile: str = "default"
-    enabled: bool = True
+    name: str = Field(default="", description="for people; none: the id")
+    fps: float = Field(default=2.0, gt=0, le=60, description="pictures a second that are looked at")
+    prompt_profile: str = Field(default="default", description="which prompt the LLM gets")
+    enabled: bool = Field(default=True, description="false: the camera is not watched")
 
     @field_validator("source", mode="before")
     @classmethod
@@ -269,7 +279,7 @@ class CameraSettings(Section):
 class CamerasSettings(Section):
     """config/cameras.yaml"""
 
-    cameras: tuple[CameraSettings, ...] = ()
+    cameras: tuple[CameraSettings, ...] = Field(default=(), description="that run and capture watch without --source")
 
     @model_validator(mode="after")
     def _ids_differ(self) -> CamerasSettings:
@@ -283,7 +293,9 @@ class Settings(Section):
     stream_roles: tuple[Role, ...] = Field(
         default=ROLES, min_length=1, description="the agents that a Faust worker runs"
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="what is less is left out"
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto: JSON where stderr is no terminal"
     )
@@ -301,15 +313,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Settings:
-        ttl, deadline = self.redis.evidence_ttl_s, self.kafka.scheduler.task_deadline_s
-        if ttl < deadline:
-            raise contradiction(
-                ("redis", "evidence_ttl_s"),
-                ("kafka", "scheduler", "task_deadline_s"),
-                found=f"evidence_ttl_s {ttl:g} below task_deadline_s {deadline:g}",
-                allowed="evidence_ttl_s of at least task_deadline_s: a task needs its picture",
-                remedy="raise redis.evidence_ttl_s, or lower kafka.scheduler.task_deadline_s",
-            )
+        self._pictures_outlive_tasks()
+        self._alerts_outlive_assessments()
         if self.gateway.port and self.gateway.port == self.monitoring.prometheus.port:
             raise contradiction(
                 ("gateway", "port"),
@@ -319,6 +324,28 @@ class Settings(Section):
                 remedy="change one of them",
             )
         return self
+
+    def _pictures_outlive_tasks(self) -> None:
+        ttl, deadline = self.redis.evidence_ttl_s, self.kafka.scheduler.task_deadline_s
+        if ttl < deadline:
+            raise contradiction(
+                ("redis", "evidence_ttl_s"),
+                ("kafka", "scheduler", "task_deadline_s"),
+                found=f"evidence_ttl_s {ttl:g} below task_deadline_s {deadline:g}",
+                allowed="evidence_ttl_s of at least task_deadline_s: a task needs its picture",
+                remedy="raise redis.evidence_ttl_s, or lower kafka.scheduler.task_deadline_s",
+            )
+
+    def _alerts_outlive_assessments(self) -> None:
+        silent, again = self.alerts.resolve_after_s, self.gating.reassess_high_after_s
+        if silent <= again:
+            raise contradiction(
+                ("alerts", "resolve_after_s"),
+                ("gating", "reassess_high_after_s"),
+                found=f"resolve_after_s {silent:g}, not above reassess_high_after_s {again:g}",
+                allowed="resolve_after_s above reassess_high_after_s: else alerts end between two looks",
+                remedy="raise alerts.resolve_after_s, or lower gating.reassess_high_after_s",
+            )
 
     @property
     def redis_enabled(self) -> bool:

@@ -194,9 +194,12 @@ def doctor(*arguments: str) -> int:
 
 
 def test_the_doctor_says_one_line_for_each_thing_and_its_remedy(alone: Path, capsys: pytest.CaptureFixture[str]):
-    assert doctor() == 0
+    code = doctor()
 
-    lines = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr().out
+    assert code == 0, output
+
+    lines = output.splitlines()
     assert "-      kafka    not used (enable_kafka_streaming is false)" in lines
     assert "note   keys     no enabled API key (0 configured)" in lines
     assert lines[-1] == "nothing is wrong"

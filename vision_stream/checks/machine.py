@@ -14,6 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
 from vision_stream.checks.finding import WITHIN_S, Finding
 from vision_stream.redaction import redact_url
 from vision_stream.settings import Settings
@@ -40,12 +42,16 @@ def _shadowed() -> list[str]:
 
 async def parts(settings: Settings) -> Finding:
     backend = {"onnx": "onnxruntime", "ultralytics": "ultralytics"}[settings.model.backend]
-    missing = [name for name in (*PARTS, backend) if importlib.util.find_spec(name) is None]
+    missing = [name for name in (*PARTS, backend) if not _installed(name)]
     if missing:
         extra = {"onnxruntime": "vision-stream[demo]", "ultralytics": "vision-stream[yolo]"}
         wanted = " ".join(sorted({extra.get(name, "vision-stream") for name in missing}))
         return Finding("parts", "wrong", f"not installed: {', '.join(missing)}", f"pip install '{wanted}'", 1)
     return Finding("parts", "ok", f"all {len(PARTS) + 1} installed, {backend} among them")
+
+
+def _installed(name: str) -> bool:
+    return name in sys.modules or importlib.util.find_spec(name) is not None  # faust, imported, has no spec any more
 
 
 async def keys(settings: Settings) -> Finding:
@@ -107,8 +113,6 @@ async def gateway_port(settings: Settings) -> Finding:
 
 
 async def _is_gateway(host: str, port: int) -> bool:
-    from aiohttp import ClientError, ClientSession, ClientTimeout
-
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     url = f"http://[{host}]:{port}/healthz" if ":" in host else f"http://{host}:{port}/healthz"
     try:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+from aiokafka.errors import KafkaError
+from redis import exceptions
+from redis.asyncio import Redis
 
 from vision_stream.checks.finding import WITHIN_S, Finding
 from vision_stream.redaction import mask, redact_url
 from vision_stream.settings import Settings
-
-if TYPE_CHECKING:
-    from vision_stream.topic_admin import Seen
-    from vision_stream.topics import TopicSpec
+from vision_stream.topic_admin import Seen, look
+from vision_stream.topics import TopicSpec, specs
 
 
 async def kafka(settings: Settings) -> Finding:
@@ -32,11 +33,6 @@ async def kafka(settings: Settings) -> Finding:
 async def topics(settings: Settings) -> Finding:
     if not settings.enable_kafka_streaming:
         return Finding("topics", "unused", "not used (enable_kafka_streaming is false)")
-    from aiokafka.errors import KafkaError
-
-    from vision_stream.topic_admin import look
-    from vision_stream.topics import specs
-
     wanted = specs(settings)
     try:
         seen = await look(wanted, settings.kafka.bootstrap_servers)
@@ -60,9 +56,6 @@ def _differs(seen: Mapping[str, Seen], spec: TopicSpec) -> bool:
 async def redis(settings: Settings) -> Finding:
     if not settings.redis_enabled:
         return Finding("redis", "unused", "not used (in memory instead)")
-    from redis import exceptions
-    from redis.asyncio import Redis
-
     url = settings.redis.url.get_secret_value()
     shown = redact_url(url)
     try:
