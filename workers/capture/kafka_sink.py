@@ -35,6 +35,7 @@ BUFFERED = 2000  # messages: of 10 cameras at 2 frames a second, the last 100 s
 BUFFERED_BYTES = 64 * 2**20  # pictures may travel inline
 IN_FLIGHT = 256  # unconfirmed messages. More would only wait inside the client, where they cannot be dropped
 SILENCE_S = 2.0  # without a confirmation while something is in flight: the broker is away
+DISPOSE_WITHIN_S = 2.0
 REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError)  # of this message alone; sending it again would not help
 
 
@@ -210,12 +211,13 @@ class KafkaSink:
 
 async def _dispose(producer: AIOKafkaProducer) -> None:
     """Close a producer without waiting for what it could not send: its ``stop`` would, for as long as the broker is
-    away. There is no public way to tell it not to."""
+    away, and there is no public way to tell it not to. First the task that sends, or it would trip over the rest."""
     accumulator = producer._message_accumulator
-    for batch in [*itertools.chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]:
-        batch.future.cancel()
     try:
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(DISPOSE_WITHIN_S):
+            await producer._sender.close()
+            for batch in [*itertools.chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]:
+                batch.future.cancel()
             await producer.stop()
     except (KafkaError, OSError, TimeoutError) as error:
         _log.debug("producer closed the hard way", error=str(error))
