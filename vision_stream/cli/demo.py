@@ -32,11 +32,13 @@ def demo(
     """
     import msgspec
 
+    from vision_stream import logs as logging
     from workers.demo.plan import DemoOptions
     from workers.demo.report import text
     from workers.demo.run import Interrupted, run
 
     _require_key(real_llm)
+    logging.setup("WARNING")  # the processes' own logs are in their files
     started = time.monotonic()
 
     def say(line: str) -> None:
