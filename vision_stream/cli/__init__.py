@@ -14,7 +14,19 @@ import typer
 
 from vision_stream.errors import VisionStreamError
 
-COMMANDS = ("demo", "run", "capture", "gateway", "broker", "topics", "simulate", "check_config", "doctor", "version")
+COMMANDS = (
+    "demo",
+    "run",
+    "capture",
+    "gateway",
+    "broker",
+    "topics",
+    "simulate",
+    "keys",
+    "check_config",
+    "doctor",
+    "version",
+)
 
 app = typer.Typer(
     name="vision-stream",

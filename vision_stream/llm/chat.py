@@ -21,6 +21,8 @@ class Request(Struct, frozen=True, kw_only=True):
     model: str
     mode: Mode = "json_schema"
     max_output_tokens: int = 400
+    schema: dict[str, Any] = msgspec.field(default_factory=lambda: VERDICT_SCHEMA)  # of the answer, and its name
+    schema_name: str = "verdict"
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ def request_body(request: Request) -> dict[str, Any]:
         "temperature": 0,
     }
     if request.mode == "json_schema":
-        schema = {"name": "verdict", "strict": True, "schema": VERDICT_SCHEMA}
+        schema = {"name": request.schema_name, "strict": True, "schema": request.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif request.mode == "json_object":
         body["response_format"] = {"type": "json_object"}

@@ -22,7 +22,8 @@ class Sharing:
     def __init__(self, pool: KeyPool, keys: Mapping[str, KeySettings], board: CooldownBoard) -> None:
         self._pool, self._board = pool, board
         self._fingerprints = {key.id: fingerprint(key.api_key.get_secret_value()) for key in keys.values()}
-        self._seen: dict[str, Cooldown] = {}
+        self._seen: dict[str, tuple[float, float, bool]] = {}
+        self._told_at: dict[str, float] = {}
         self._read_at = 0.0
         self._failing = False
 
@@ -37,8 +38,9 @@ class Sharing:
             return self._complain(error)
         self._failing = False
         for key_id, cooldown in known.items():
-            if self._fingerprints.get(key_id) == cooldown.fingerprint and self._seen.get(key_id) != cooldown:
-                self._seen[key_id] = cooldown
+            seen = (cooldown.at, cooldown.until, cooldown.disabled)
+            if self._fingerprints.get(key_id) == cooldown.fingerprint and self._seen.get(key_id) != seen:
+                self._seen[key_id] = seen
                 self._apply(key_id, cooldown, now)
 
     def _apply(self, key_id: str, cooldown: Cooldown, now: float) -> None:
@@ -46,7 +48,8 @@ class Sharing:
             if self._pool.disable(key_id, cooldown.reason):
                 _log.error("API key is disabled, as another worker found", key=key_id, reason=cooldown.reason)
             return
-        if self._pool.status(key_id, now).state == "disabled":
+        later = cooldown.at > self._told_at.get(key_id, 0.0)  # else it is what we had before we disabled the key
+        if later and self._pool.status(key_id, now).state == "disabled":
             self._pool.enable(key_id)
             _log.info("API key is enabled again", key=key_id)
         left = cooldown.until - time.time()
@@ -64,7 +67,7 @@ class Sharing:
             at=at,
             fingerprint=self._fingerprints[key_id],
         )
-        self._seen[key_id] = cooldown
+        self._told_at[key_id] = at
         try:
             self._board.write(key_id, cooldown)
         except Exception as error:

@@ -20,6 +20,7 @@ import numpy as np
 
 PEOPLE = frozenset({"person", "pedestrian", "worker", "cyclist", "bicycle"})
 SHARES = ((0.60, "none"), (0.85, "low"), (0.95, "medium"), (1.00, "high"))  # of the hashes
+COLOUR = '"colour"'  # in the text of a check whether pictures are seen
 _OBJECT = re.compile(r'\{"id":\s*(\d+),\s*"label":\s*"([^"]{1,100})"')
 
 
@@ -114,6 +115,18 @@ def _reader() -> Callable[[Any], str] | None:
         return importlib.import_module("vision_stream.simulators.traffic").read_danger
     except (ImportError, AttributeError):
         return None
+
+
+def colour(encoded: bytes) -> str:
+    """The name of a plain picture's colour: what a check asks that wants to know whether pictures are seen."""
+    import cv2
+
+    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        return "unknown"
+    blue, green, red = (float(channel) > 128 for channel in picture.reshape(-1, 3).mean(axis=0))
+    names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 0): "yellow"}
+    return names.get((red, green, blue), "unknown")
 
 
 def tokens(asked: Asked, answer: str) -> tuple[int, int]:

@@ -153,6 +153,8 @@ class LLMSimulator:
         return kind in most.get(self.options.structured_output, ("text", "json_object", "json_schema"))
 
     async def _verdict(self, asked: judgement.Asked) -> dict[str, Any]:
+        if judgement.COLOUR in asked.text and asked.pictures:  # a check whether pictures are seen, not a scene
+            return {"colour": judgement.colour(asked.pictures[-1]), "risk_level": "none"}
         look = self.options.judge == "truth" and bool(asked.pictures)
         if look:  # milliseconds of decoding: not on the loop
             return await asyncio.to_thread(judgement.judge, asked, look=True)

@@ -1,0 +1,96 @@
+"""``vision-stream keys``: the API keys of the configuration, and whether they work. No key is ever printed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vision_stream.llm.verification import Finding
+    from vision_stream.settings import KeySettings
+
+ConfigDir = Annotated[
+    Path | None, typer.Option("--config-dir", help="of the YAML files; else ALGO_CONFIG_DIR, else ./config")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="for a script")]
+
+commands = typer.Typer(name="keys", help="The API keys of the configuration.", no_args_is_help=True)
+
+
+@commands.command(name="test")
+def try_all(
+    at_least: Annotated[int, typer.Option("--min", min=0, help="exit 1 when fewer keys work")] = 3,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, max=300, help="seconds for each call")] = 20.0,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make one cheap call with each key, all at once, and print what was found out."""
+    from vision_stream import config
+
+    settings = config.load(config_dir)
+    findings = asyncio.run(_verify(settings.llm.keys, timeout_s))
+    working = sum(finding.ok for finding in findings)
+    _print(findings, as_json)
+    if working < at_least:
+        typer.echo(f"{working} of {len(findings)} keys work; wanted are at least {at_least} (--min)", err=True)
+        raise typer.Exit(1)
+
+
+async def _verify(keys: Sequence[KeySettings], timeout_s: float) -> list[Finding]:
+    from vision_stream.llm.openai_client import OpenAIClient
+    from vision_stream.llm.verification import verify
+
+    client = OpenAIClient()
+    try:
+        return await verify(keys, client, timeout_s=timeout_s)
+    finally:
+        await client.close()
+
+
+def _print(findings: Sequence[Finding], as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(findings).decode())
+        return
+    rows = [("KEY", "ENDPOINT", "MODEL", "VISION", "JSON", "RESULT", "LATENCY")]
+    for found in findings:
+        latency = f"{found.latency_s:.2f} s" if found.ok else "-"
+        result = "ok" if found.ok else found.words
+        rows.append((found.id, found.endpoint, found.model, found.vision, found.json, result, latency))
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@commands.command(name="list")
+def list_(config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
+    """List the keys with their limits, without calling anyone."""
+    from vision_stream import config
+    from vision_stream.redaction import redact_url
+
+    keys = [
+        {**key.model_dump(mode="json", exclude={"api_key"}), "base_url": redact_url(key.base_url)}
+        for key in config.load(config_dir).llm.keys
+    ]
+    if as_json:
+        import json
+
+        print(json.dumps(keys))
+        return
+    names = ("id", "base_url", "model", "priority", "qps_limit", "rpm_limit", "max_concurrent", "enabled")
+    rows = [[str("-" if key.get(name) is None else key.get(name)) for name in names] for key in keys]
+    _print_table([[name.upper() for name in names], *rows])
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(commands)
