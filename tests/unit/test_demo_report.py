@@ -49,8 +49,9 @@ def test_outcomes_are_counted_by_what_they_are():
         (replace(ALL_WELL, outcomes={"a": "assessed"}), 5, False),
         (replace(ALL_WELL, joined=frozenset()), 5, False),
         (ALL_WELL, 0, False),
+        (replace(ALL_WELL, tasks=frozenset(), outcomes={}, requests=frozenset(), joined=frozenset()), 5, False),
     ],
-    ids=["all in", "a task without an outcome", "a request without a join", "nothing was seen"],
+    ids=["all in", "a task without an outcome", "a request without a join", "nothing was seen", "nothing was judged"],
 )
 def test_it_is_sound_only_where_nothing_is_missing(ledger: Ledger, detections: int, sound: bool):
     assert made(ledger, detections).sound is sound

@@ -17,7 +17,7 @@ def demo(
     cameras: Annotated[int, typer.Option(min=1, max=20, help="simulated cameras, one capture worker each")] = 3,
     fps: Annotated[float, typer.Option(min=0.1, max=30, help="frames a second that are looked at")] = 2.0,
     port: Annotated[int, typer.Option(min=1, max=65535, help="of the dashboard; the next free one is taken")] = 8000,
-    seconds: Annotated[float | None, typer.Option(min=5, help="end after this and report; else at Ctrl-C")] = None,
+    seconds: Annotated[float | None, typer.Option(min=15, help="end after this and report; else at Ctrl-C")] = None,
     headless: Annotated[bool, typer.Option(help="do not open the dashboard in a browser")] = False,
     real_llm: Annotated[
         bool, typer.Option(help="ask OPENAI_BASE_URL with OPENAI_API_KEY (it costs money), not the simulator")

@@ -42,7 +42,7 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def sound(self) -> bool:
         """Every task has its outcome and every request its join, and there was something to judge."""
-        return not self.unanswered and not self.unjoined and self.detections > 0
+        return not self.unanswered and not self.unjoined and self.detections > 0 and self.tasks > 0
 
 
 def report(ledger: Ledger, observed: Observed, *, started_at: float, ended_at: float, llm_calls: int | None) -> Report:
