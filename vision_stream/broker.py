@@ -190,7 +190,7 @@ class KafkaBroker:
         while not await self._ready():
             self._fail_if_ended()
             if time.monotonic() > deadline:
-                raise DependencyError(f"Kafka did not answer within {self._within_s:g} s:\n{self._tail()}")
+                raise DependencyError(f"Kafka did not answer within {self._within_s:g} s:\n{self.tail()}")
             await asyncio.sleep(0.05)
 
     async def _ready(self) -> bool:
@@ -201,11 +201,12 @@ class KafkaBroker:
     def _fail_if_ended(self) -> None:
         for node, process in zip(self._nodes, self._processes, strict=True):
             if process.returncode is not None and node.node_id not in self._killed:
-                said = self._tail(node)
+                said = self.tail(node)
                 kind = _PortTaken if "Address already in use" in said else DependencyError
                 raise kind(f"{process.name} ended with status {process.returncode}:\n{said}")
 
-    def _tail(self, node: Node | None = None) -> str:
+    def tail(self, node: Node | None = None) -> str:
+        """The end of what a node logged, of the first where none is given."""
         home = self._home(node or self._nodes[0])
         return "\n".join(filter(None, (tail(home / "server.log"), tail(home / "console.log", 4))))
 
