@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -115,6 +115,7 @@ def test_every_setting_has_one_environment_name_and_no_two_share_it():
 PLAIN = [leaf for leaf in leaves().values() if leaf.type in (int, float, bool) and not leaf.optional]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLAIN))
 def test_every_plain_setting_can_be_set_to_its_default_by_its_name(leaf):
     value = Settings()

@@ -632,3 +632,9 @@ def test_a_directory_in_the_place_of_a_file_is_explained():
     Path("config/kafka.yaml").mkdir()
 
     assert "config/kafka.yaml\n  found:   is a directory" in str(error_of())
+
+
+def test_a_path_that_can_be_none_is_explained():
+    Path("config/api_keys.yaml").write_text('keys: [{id: a, api_key_file: "a\\0b"}]\n')
+
+    assert "field:   keys[0].api_key_file" in str(error_of())

@@ -60,7 +60,7 @@ def of_file(path: FilePath, *, wanted: bool) -> Variables:
         if wanted:
             found.problems.append(_unreadable(Place(str(path)), "", "no such file"))
         return found
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         found.problems.append(_unreadable(Place(str(path)), "", _reason(error)))
         return found
     for binding in dotenv.parser.parse_stream(StringIO(text)):
@@ -102,7 +102,7 @@ def _take(leaf: Leaf, name: str, text: str, place: Place, origin: Variables, res
             return
         try:
             text = secret_in(FilePath(text))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             result.problems.append(_unreadable(place, dotted(leaf.path), _reason(error)))
             return
     try:
@@ -130,7 +130,7 @@ def secret_in(path: FilePath) -> str:
     """The content of a file with one secret, without the newline that editors add.
 
     Raises:
-        OSError, UnicodeDecodeError: it cannot be read.
+        OSError, ValueError: it cannot be read.
     """
     with path.open("rb") as file:
         return file.read(LARGEST_SECRET).decode("utf-8-sig").strip("\r\n")
@@ -153,7 +153,7 @@ def _unreadable(place: Place, field: str, reason: str) -> Problem:
     return Problem(place, field, reason, "a readable text file", "correct the path, or the file's permissions")
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
-    return "bytes that are not UTF-8"
+    return "no path, or bytes that are not UTF-8"

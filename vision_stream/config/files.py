@@ -113,7 +113,7 @@ class FilesReader:
         self._places[(*path, "api_key")] = place
         try:
             return {**entry, "api_key": secret_in(file).strip()}
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             remedy = "correct the path (it starts at the YAML file's directory), or the permissions"
             self._report(place, field, f"{file}, which cannot be read", "a text file with the key", remedy)
             return {**entry, "api_key": ""}
