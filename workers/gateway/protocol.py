@@ -57,6 +57,7 @@ class ConnectionAck(Struct, frozen=True, kw_only=True, tag_field="type", tag="co
     session_id: str
     server_time: float  # epoch seconds, so that a browser can tell ages by the server's clock
     heartbeat_s: float  # the server pings the socket this often
+    needs_token: bool  # whether there is something to log out of
     max_message_bytes: int = MAX_MESSAGE_BYTES
 
 

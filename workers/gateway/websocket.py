@@ -64,7 +64,12 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 
 async def _converse(request: web.Request, ws: web.WebSocketResponse, session: Session) -> None:
-    ack = ConnectionAck(session_id=session.session_id, server_time=time.time(), heartbeat_s=HEARTBEAT_S)
+    ack = ConnectionAck(
+        session_id=session.session_id,
+        server_time=time.time(),
+        heartbeat_s=HEARTBEAT_S,
+        needs_token=request.app[keys.ACCESS].needs_token,
+    )
     try:
         async with asyncio.TaskGroup() as group:
             await _say(ws, ack)

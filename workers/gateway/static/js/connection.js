@@ -17,7 +17,10 @@ let heardAt = 0;
 let subscribedAt = 0;
 
 const HANDLERS = {
-  connection_ack: (message) => learnServerTime(message.server_time),
+  connection_ack: (message) => {
+    learnServerTime(message.server_time);
+    state.needsToken.value = message.needs_token;
+  },
   detection_result: (message) => state.takeDetection(message.data, isLive()),
   risk_assessment: (message) => state.takeAssessment(message.data, isLive()),
   camera_status: (message) => state.takeStatus(message.data),
@@ -90,7 +93,6 @@ function retry() {
 }
 
 function askForToken() {
-  state.needsToken.value = true;
   state.connection.value = { state: "login", retryAt: 0 };
 }
 

@@ -45,6 +45,7 @@ export function clockTime(at) {
   return today ? time : `${date.toLocaleDateString(locale, { month: "short", day: "numeric" })} ${time}`;
 }
 
-export function secondsText(seconds) {
-  return seconds < 10 ? seconds.toFixed(seconds < 1 ? 2 : 1) : String(Math.round(seconds));
+export function delayText(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
 }

@@ -41,7 +41,7 @@ export function CardHead({ camera }) {
   const reason = camera.status.value?.reason ?? "";
   return html`<header class="card-head">
     <h3>${camera.name.value}</h3>
-    <span class="state state-${state}" title=${reason}><i></i>${t(`state.${state}`)}</span>
+    <span class="state state-${state}" title=${reason}><i></i><span>${t(`state.${state}`)}</span></span>
     ${detection && state === "online" && html`<span class="fps">${t("camera.fps", { n: camera.fps.value.toFixed(camera.fps.value < 9.95 ? 1 : 0) })}</span>`}
     ${detection && html`<time class="age">${ago(detection.times.captured_at)}</time>`}
   </header>`;

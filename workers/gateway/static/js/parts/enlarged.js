@@ -36,8 +36,10 @@ function Dialog({ camera }) {
       </div>
       <${Picture} camera=${camera} large=${true} />
       <${InView} camera=${camera} />
-      <${Verdicts} camera=${camera} />
-      <${OwnAlerts} camera=${camera} />
+      <div class="enlarged-side">
+        <${Verdicts} camera=${camera} />
+        <${OwnAlerts} camera=${camera} />
+      </div>
     </div>
   </dialog>`;
 }

@@ -4,7 +4,7 @@ import { signal } from "../../vendor/signals.mjs";
 import { language, switchLanguage, t } from "../i18n.js";
 import { logout } from "../connection.js";
 import { cameraList, connection, delay, needsToken, openAlerts, system, view } from "../state.js";
-import { secondsText } from "../time.js";
+import { delayText } from "../time.js";
 import { Icon } from "./icons.js";
 
 export function Header() {
@@ -24,6 +24,7 @@ export function Header() {
 
 function Connection() {
   const { state } = connection.value;
+  if (state === "login") return null;
   const word = { live: "connection.live", lost: "connection.lost.short", retrying: "connection.lost.short" }[state];
   return html`<span class="connection connection-${state}"><i></i>${t(word ?? "connection.connecting")}</span>`;
 }
@@ -32,8 +33,8 @@ function Delays() {
   const { detection, verdict, verdicts } = delay.value;
   if (detection === null && verdict === null) return null;
   return html`<dl class="delays" title=${t("delay.hint")}>
-    ${detection !== null && html`<div><dt>${t("delay.detection")}</dt><dd>${secondsText(detection)} s</dd></div>`}
-    ${verdict !== null && html`<div><dt>${t("delay.verdict")}</dt><dd>${secondsText(verdict)} s</dd><${Spark} values=${verdicts} /></div>`}
+    ${detection !== null && html`<div><dt>${t("delay.detection")}</dt><dd>${delayText(detection)}</dd></div>`}
+    ${verdict !== null && html`<div><dt>${t("delay.verdict")}</dt><dd>${delayText(verdict)}</dd><${Spark} values=${verdicts} /></div>`}
   </dl>`;
 }
 

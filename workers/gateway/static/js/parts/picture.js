@@ -21,7 +21,7 @@ export function Picture({ camera, large = false }) {
   useEffect(() => follow(camera, () => visible.current), [camera]);
   const detection = camera.shown.value;
   const ratio = detection ? `${detection.frame_width} / ${detection.frame_height}` : "16 / 9";
-  return html`<span class="picture" ref=${frame} style=${{ aspectRatio: ratio }}>
+  return html`<span class="picture ${camera.state.value === "online" ? "" : "stale"}" ref=${frame} style=${{ aspectRatio: ratio }}>
     ${camera.picture.value && !camera.noPicture.value
       ? html`<img src=${camera.picture.value} alt=${t("camera.picture", { camera: camera.name.value })} decoding="sync" />`
       : html`<span class="no-picture"><${Icon} name="camera" />${t(detection ? "camera.no.picture" : "camera.no.frame")}</span>`}
@@ -35,24 +35,50 @@ function Overlay({ detection, camera, width, large }) {
   const groups = detection.groups
     .map((group) => ({ group, level: levelOf(group, assessment, now()) }))
     .sort((a, b) => rank(a.level) - rank(b.level)); // the worst is drawn last, over the others
+  const tags = groups.filter(({ level }) => rank(level) > 0).map(({ group, level }) => ({ ...tagOf(group, level, px), level, group }));
+  const names = large ? namesOf(detection.objects, tags, px) : [];
   return html`<svg
     class="overlay"
     viewBox=${`0 0 ${detection.frame_width} ${detection.frame_height}`}
     preserveAspectRatio="none"
     aria-hidden="true"
   >
-    ${groups.map(({ group, level }) => html`<${GroupShape} key=${`g${group.index}`} group=${group} level=${level} detection=${detection} px=${px} />`)}
-    ${detection.objects.map((object) => html`<${ObjectShape} key=${object.object_id} object=${object} px=${px} named=${large} />`)}
-    ${groups.map(({ group, level }) => level && rank(level) > 0 && html`<${GroupTag} key=${`t${group.index}`} group=${group} level=${level} px=${px} />`)}
+    ${groups.map(({ group, level }) => html`<${GroupShape} key=${`g${group.index}`} group=${group} level=${level} px=${px} />`)}
+    ${detection.objects.map((object) => html`<${ObjectShape} key=${object.object_id} object=${object} px=${px} />`)}
+    ${names.map((name) => html`<text key=${`n${name.id}`} class="name" x=${name.x} y=${name.y + name.height} font-size=${11 * px} stroke-width=${3 * px}>${name.text}</text>`)}
+    ${tags.map((tag) => html`<${GroupTag} key=${`t${tag.group.index}`} tag=${tag} px=${px} />`)}
   </svg>`;
 }
 
-function ObjectShape({ object, px, named }) {
+// The objects' names that find room: none over another or over a risk.
+function namesOf(objects, tags, px) {
+  const taken = [...tags];
+  const names = [];
+  for (const object of objects) {
+    const text = labelName(object.label);
+    const [x, y] = object.box;
+    const name = { id: object.object_id, text, x, y: y - 15 * px, width: textWidth(text) * px, height: 11 * px };
+    if (taken.some((other) => meet(name, other))) continue;
+    taken.push(name);
+    names.push(name);
+  }
+  return names;
+}
+
+function meet(a, b) {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+}
+
+// In css pixels, at the sizes used here; near enough to make room.
+function textWidth(text) {
+  return [...text].reduce((width, letter) => width + (letter > "\u2e7f" ? 13 : 7.2), 0);
+}
+
+function ObjectShape({ object, px }) {
   const [x1, y1, x2, y2] = object.box;
   return html`<g class="object ${labelClass(object.label)}" data-label=${object.label}>
     <rect class="casing" x=${x1} y=${y1} width=${x2 - x1} height=${y2 - y1} rx=${2 * px} />
     <rect x=${x1} y=${y1} width=${x2 - x1} height=${y2 - y1} rx=${2 * px} />
-    ${named && html`<text x=${x1} y=${y1 - 4 * px} font-size=${11 * px} stroke-width=${3 * px}>${labelName(object.label)} ${Math.round(object.confidence * 100)}%</text>`}
   </g>`;
 }
 
@@ -69,17 +95,25 @@ function GroupShape({ group, level, px }) {
   />`;
 }
 
-function GroupTag({ group, level, px }) {
+// Where a group's risk is written: above its hull, or below where there is no room.
+function tagOf(group, level, px) {
   const word = t(`risk.short.${level}`);
   const height = 18 * px;
-  const width = (word.length * (/[^\x00-\x7f]/.test(word) ? 13 : 7.2) + 26) * px;
-  const x = Math.max(0, group.box[0] - GROUP_MARGIN * px);
   const above = group.box[1] - GROUP_MARGIN * px - height;
-  const y = above >= 0 ? above : group.box[3] + GROUP_MARGIN * px;
-  return html`<g class="tag risk-${level}" transform=${`translate(${x} ${y})`}>
-    <rect width=${width} height=${height} rx=${4 * px} />
-    <svg x=${4 * px} y=${3 * px} width=${12 * px} height=${12 * px} viewBox="0 0 16 16"><${Icon} name=${level} /></svg>
-    <text x=${20 * px} y=${13 * px} font-size=${12 * px}>${word}</text>
+  return {
+    word,
+    x: Math.max(0, group.box[0] - GROUP_MARGIN * px),
+    y: above >= 0 ? above : group.box[3] + GROUP_MARGIN * px,
+    width: (textWidth(word) + 26) * px,
+    height,
+  };
+}
+
+function GroupTag({ tag, px }) {
+  return html`<g class="tag risk-${tag.level}" transform=${`translate(${tag.x} ${tag.y})`}>
+    <rect width=${tag.width} height=${tag.height} rx=${4 * px} />
+    <svg x=${4 * px} y=${3 * px} width=${12 * px} height=${12 * px} viewBox="0 0 16 16"><${Icon} name=${tag.level} /></svg>
+    <text x=${20 * px} y=${13 * px} font-size=${12 * px}>${tag.word}</text>
   </g>`;
 }
 
