@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import cv2
 import msgspec
 import pytest
 import structlog
@@ -27,8 +28,10 @@ from vision_stream.messages import (
     Expired,
     Failed,
     GroupAssessment,
+    InlineEvidence,
     NoEvidence,
     StoredEvidence,
+    max_risk,
 )
 from vision_stream.settings import CoolingSettings, KeySettings, LLMSettings, SchedulerSettings
 from vision_stream.simulators.llm import Fixed, LLMSimulator, SimulatedKey, SimulatorOptions
@@ -494,3 +497,19 @@ async def test_what_a_model_writes_cannot_name_objects_of_others_or_another_key(
     for outcome in outcomes:
         assert isinstance(outcome, Assessed)
         assert set(outcome.trigger_object_ids) <= {5, 6}
+
+
+async def test_a_simulated_scene_is_judged_by_the_truth_in_its_pixels():
+    from vision_stream.simulators.traffic import parse_scene
+
+    scene = parse_scene("sim:crossing?seed=1&width=640&height=360")
+    truths = {
+        max_risk([danger.level for danger in scene.truth(t).dangers]) or "none": t for t in map(float, range(0, 60, 2))
+    }
+    assert len(truths) > 1
+    async with a_simulator(judge="truth") as simulator, a_scheduler(keys_for(simulator)) as scheduler:
+        for level, t in truths.items():
+            jpeg = cv2.imencode(".jpg", scene.render(t))[1].tobytes()
+            outcome = await scheduler.assess(a_task(group=a_group(evidence=InlineEvidence(jpeg=jpeg))))
+            assert isinstance(outcome, Assessed)
+            assert outcome.risk_level == level
