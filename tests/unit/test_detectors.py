@@ -9,23 +9,13 @@ from vision_stream.errors import ConfigError
 from vision_stream.messages import Box, DetectedObject
 from vision_stream.settings import ModelSettings
 from vision_stream.simulators.traffic import parse_scene
-from workers.capture.detectors import Detector, labels, model_path, open_detector
+from workers.capture.detectors import Detector, labels, open_detector
 from workers.capture.detectors.heads import read_head
 from workers.capture.detectors.labels import wanted_classes
 from workers.capture.detectors.letterbox import letterbox, to_tensor
 
 NAMES = {0: "person", 1: "car", 2: "traffic light"}
 SCENES = ("sim:crossing?seed=3", "sim:junction?seed=8", "sim:highway?seed=2", "sim:site?seed=4")
-
-
-def shipped_model() -> bool:
-    try:
-        return model_path("demo").stat().st_size > 100_000
-    except ConfigError:
-        return False
-
-
-needs_model = pytest.mark.skipif(not shipped_model(), reason="the demo model is not there yet")
 
 
 @pytest.fixture(scope="module", params=["onnx", pytest.param("ultralytics", marks=pytest.mark.ultralytics)])
@@ -56,7 +46,6 @@ def scene_pictures(count: int = 3) -> list[np.ndarray]:
 # --- the suite ---------------------------------------------------------------------------------------------------
 
 
-@needs_model
 def test_road_users_of_a_simulated_scene_are_found(detector: Detector):
     scene = parse_scene("sim:crossing?seed=3")
     actors = [actor for actor in scene.truth(20.0).actors if (actor.box[3] - actor.box[1]) > 30]
@@ -65,7 +54,6 @@ def test_road_users_of_a_simulated_scene_are_found(detector: Detector):
     assert sum(hits) >= 0.7 * len(hits)
 
 
-@needs_model
 def test_objects_are_numbered_the_surest_first_and_lie_in_the_picture(detector: Detector):
     picture = scene_pictures(1)[0]
     found = detector.detect(picture)
@@ -76,19 +64,16 @@ def test_objects_are_numbered_the_surest_first_and_lie_in_the_picture(detector: 
     assert all(o.label in detector.labels for o in found)
 
 
-@needs_model
 def test_an_empty_picture_has_no_objects(detector: Detector):
     assert detector.detect(np.full((480, 640, 3), 114, np.uint8)) == ()
 
 
-@needs_model
 @pytest.mark.parametrize(("height", "width"), [(37, 91), (720, 1280), (1000, 200), (1, 1)])
 def test_a_picture_of_any_shape_is_looked_at(detector: Detector, height: int, width: int):
     noise = np.random.default_rng(1).integers(0, 255, (height, width, 3), dtype=np.uint8)
     assert isinstance(detector.detect(noise), tuple)
 
 
-@needs_model
 def test_a_picture_is_not_changed(detector: Detector):
     picture = scene_pictures(1)[0]
     before = picture.copy()
@@ -96,20 +81,17 @@ def test_a_picture_is_not_changed(detector: Detector):
     assert (picture == before).all()
 
 
-@needs_model
 def test_only_wanted_classes_are_reported(backend: str):
     cars_only = an_open_detector(backend, classes=["CAR"])
     found = [each for picture in scene_pictures(2) for each in cars_only.detect(picture)]
     assert {each.label for each in found} == {"car"}
 
 
-@needs_model
 def test_an_unknown_class_is_a_configuration_error_that_names_the_nearest(backend: str):
     with pytest.raises(ConfigError, match="did you mean person"):
         an_open_detector(backend, classes=["persn"])
 
 
-@needs_model
 def test_nothing_below_the_wanted_confidence_is_reported(backend: str):
     sure = an_open_detector(backend, confidence=0.8)
     assert all(each.confidence >= 0.8 for picture in scene_pictures(1) for each in sure.detect(picture))
@@ -133,7 +115,6 @@ def test_a_pickled_model_is_refused_unless_allowed(tmp_path):
         an_open_detector("ultralytics", path=str(tmp_path / "model.pt"))
 
 
-@needs_model
 @pytest.mark.ultralytics
 def test_both_backends_see_the_same_objects():
     onnx, ultralytics = an_open_detector("onnx"), an_open_detector("ultralytics")

@@ -14,6 +14,7 @@ from vision_stream.messages import DetectedObject
 from vision_stream.settings import ModelSettings
 from workers.capture.detectors.labels import wanted_classes
 from workers.capture.detectors.objects import MOST_OBJECTS, to_objects
+from workers.capture.detectors.onnx_file import describe, open_session
 from workers.capture.sources.base import Picture
 
 CODE = frozenset({".pt", ".pth", ".torchscript"})  # pickles and programs: loading one runs what its maker wrote
@@ -33,6 +34,7 @@ class UltralyticsDetector:
             )
         self.name = path.name
         self._settings = settings
+        self._input = _input_of(path)
         self._model = _load(path)
         self._lock = threading.Lock()  # a model object is not safe to share between threads
         self._names = {int(number): str(name)[:100] for number, name in dict(self._model.names).items()}
@@ -49,10 +51,20 @@ class UltralyticsDetector:
                 classes=self._keep,
                 max_det=MOST_OBJECTS,
                 verbose=False,
+                **self._input,
             )
         found = result.boxes.cpu().numpy()
         surest = np.argsort(-found.conf, kind="stable")
         return to_objects(found.xyxy[surest], found.conf[surest], found.cls[surest].astype(np.int64), self._names)
+
+
+def _input_of(path: Path) -> dict[str, Any]:
+    """The picture size to ask for. Without it ultralytics gives 640 x 640 to an ONNX model that has any free
+    dimension, be it only the batch's."""
+    if path.suffix.lower() != ".onnx":
+        return {}
+    file = describe(open_session(path), path)
+    return {"imgsz": [file.height, file.width], "rect": file.stride is not None}
 
 
 def _load(path: Path) -> Any:
