@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vision_stream.simulators.traffic.camera import Camera
+from vision_stream.simulators.traffic.canvas import Colour
 from vision_stream.simulators.traffic.ground import GroundPainter
 from vision_stream.simulators.traffic.motion import Path, Trip
 from vision_stream.simulators.traffic.truth import Danger, DangerLevel, Label
-
-CARS_MOSTLY: tuple[Label, ...] = ("car",) * 6 + ("truck", "bus", "motorcycle")
 
 
 class Episode:
@@ -68,26 +67,28 @@ class Episode:
         self.dangers.append((danger, self.start + until))
 
 
+class Mount(NamedTuple):
+    """Where a scene's camera hangs: in metres, with ``yaws`` (radians) to choose from, and ``focal`` as in ``Camera``."""
+
+    target: tuple[float, float]
+    distance: float
+    height: float
+    yaws: tuple[float, ...]
+    focal: float
+
+    def camera(self, rng: np.random.Generator, width: int, height: int) -> Camera:
+        """The camera for pictures of that size; each seed hangs it a bit differently."""
+        angle = float(rng.choice(self.yaws)) + rng.uniform(-0.12, 0.12)
+        away = self.distance * rng.uniform(0.94, 1.06)
+        x, y = self.target[0] - away * np.sin(angle), self.target[1] - away * np.cos(angle)
+        return Camera((x, y, self.height * rng.uniform(0.92, 1.12)), (*self.target, 0.0), self.focal, width, height)
+
+
 class Setting(NamedTuple):
     """What makes one scene: the length of its script's cycle, its camera, what stands there, what happens."""
 
     cycle_s: float
-    base_colour: tuple[float, float, float]
-    camera: Callable[[np.random.Generator, int, int], Camera]
+    base_colour: Colour
+    mount: Mount
     paint: Callable[[GroundPainter], None]
     write: Callable[[Episode], None]
-
-
-def look_from(
-    rng: np.random.Generator, target: tuple[float, float], distance: float, height: float, yaw: float, focal: float,
-    width: int, height_px: int,
-) -> Camera:  # fmt: skip
-    """A camera ``distance`` metres from its target, turned by ``yaw`` radians; each seed hangs it a bit differently."""
-    angle = yaw + rng.uniform(-0.12, 0.12)
-    away = distance * rng.uniform(0.94, 1.06)
-    position = (
-        target[0] - away * np.sin(angle),
-        target[1] - away * np.cos(angle),
-        height * rng.uniform(0.92, 1.12),
-    )
-    return Camera(position, (*target, 0.0), focal, width, height_px)

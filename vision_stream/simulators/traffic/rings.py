@@ -19,8 +19,8 @@ RING_BGR: dict[DangerLevel, tuple[int, int, int]] = {
     "high": (255, 0, 255),
 }
 
-# In units of Cr and Cb (8 bits). Between what JPEG 75 makes of 970 pictures without a ring (37 in cyan's direction, from
-# blue paint; 25 in the others) and what is left of a distant person's ring, shrunk by three (above 46).
+# In units of Cr and Cb (8 bits). Between what JPEG 75 makes of 970 pictures without a ring (37 in cyan's direction,
+# from blue paint; 25 in the others) and what is left of a distant person's ring, shrunk by three (above 46).
 MIN_CHROMA = 42.0
 # 21 degrees of hue: JPEG bends a thin ring's hue by up to 15, the nearest neighbour is 57 away.
 MIN_COSINE = 0.93

@@ -49,7 +49,7 @@ class TrafficScene:
         self._entropy = (crc32(name.encode()), seed)
         rng = np.random.default_rng(self._entropy)
         self._light = light_of_day(rng)
-        self._camera = self._setting.camera(rng, width, height)
+        self._camera = self._setting.mount.camera(rng, width, height)
         ground = GroundPainter(self._camera, self._light, rng, self._setting.base_colour)
         self._setting.paint(ground)
         self._background = ground.finish()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision_stream.simulators.traffic.camera import Camera
-from vision_stream.simulators.traffic.episode import CARS_MOSTLY, Episode, Setting, look_from
+from vision_stream.simulators.traffic import queues
+from vision_stream.simulators.traffic.episode import Episode, Mount, Setting
 from vision_stream.simulators.traffic.ground import ASPHALT, GRASS, KERB, PAVEMENT, GroundPainter
 from vision_stream.simulators.traffic.motion import Path
 
@@ -19,20 +19,6 @@ CYCLE_LANES = ((24.0, 1), (36.0, -1))
 REACH = 48.0  # half the street that is simulated; the frame shows about 23
 STOP_LINE = 4.2  # before the crossing's middle
 SPEED = 9.0
-QUEUE_GAP = 6.8
-
-
-def camera(rng: np.random.Generator, width: int, height: int) -> Camera:
-    return look_from(
-        rng,
-        (0, 29.0),
-        30.0,
-        11.5,
-        yaw=float(rng.choice([-0.3, 0.0, 0.3])),
-        focal=0.88,
-        width=width,
-        height_px=height,
-    )
 
 
 def paint(ground: GroundPainter) -> None:
@@ -67,7 +53,7 @@ def write(episode: Episode) -> None:
     runner = high and episode.chance(0.5)
     run_lane = episode.count(0, 1)
     crossers = _people_cross(episode, at_least=3 if runner else 1)
-    queues = [
+    waiting = [
         _vehicles(episode, lane, red_runner=runner and lane == run_lane, sparse=high and not runner) for lane in (0, 1)
     ]
     if runner:
@@ -75,7 +61,7 @@ def write(episode: Episode) -> None:
     elif high:
         _jaywalk(episode)
     if episode.chance(0.4):
-        _late_runner(episode, [ids[0] for ids in queues if ids])
+        _late_runner(episode, [ids[0] for ids in waiting if ids])
     if episode.chance(0.5):
         _wait_on_the_road(episode)
     _cyclists(episode)
@@ -90,35 +76,21 @@ def _vehicles(episode: Episode, lane: int, red_runner: bool, sparse: bool) -> li
     """A queue at the red light, then a few that pass; the ids of the queue."""
     y, direction = LANES[lane]
     path, line = along(direction, y), REACH - STOP_LINE
-    queue: list[str] = []
-    back, go = 2.0, 10.5 + episode.between(0, 0.6)
-    for i in range(0 if red_runner else episode.count(1, 2)):
-        label = episode.one_of(CARS_MOSTLY)
-        half = {"bus": 5.3, "truck": 4.0}.get(label, 2.3)
-        back += half
-        queue.append(episode.send(label, path, SPEED, line - back, at=1.0 + 1.3 * i, until=go + 1.2 * i))
-        back += half + 1.6
-    passes = go + 1.2 * len(queue) + 4.5
-    while passes < 22.3 and not sparse:
-        episode.send(episode.one_of(CARS_MOSTLY), path, SPEED, line, at=passes)
-        passes += episode.between(2.4, 5.0)
-    return queue
+    go = 10.5 + episode.between(0, 0.6)
+    count = 0 if red_runner else episode.count(1, 2)
+    waiting = queues.wait(episode, path, SPEED, line, count, halts_at=1.0, goes_at=go)
+    if not sparse:
+        first = go + queues.NEXT_S * count + 4.5
+        queues.pass_by(episode, path, SPEED, line, first, until=22.3, gap_s=(2.4, 5.0))
+    return waiting
 
 
 def _people_cross(episode: Episode, at_least: int) -> list[str]:
     ids: list[str] = []
     for _ in range(episode.count(at_least, 4)):
         start, end = (NEAR_KERB - 0.9, FAR_KERB + 1.2) if episode.chance(0.5) else (FAR_KERB + 0.9, NEAR_KERB - 1.2)
-        ids.append(
-            _walker(
-                episode,
-                episode.between(-1.7, 1.7),
-                start,
-                end,
-                arrives=episode.between(-5, -1),
-                goes=episode.between(0.2, 1.2),
-            )
-        )
+        x, arrives, goes = episode.between(-1.7, 1.7), episode.between(-5, -1), episode.between(0.2, 1.2)
+        ids.append(_walker(episode, x, start, end, arrives, goes))
     return ids
 
 
@@ -141,16 +113,15 @@ def _run_the_red(episode: Episode, lane: int, crossers: list[str]) -> None:
 
 
 def _jaywalk(episode: Episode) -> None:
-    """Somebody crosses away from the crossing, through traffic that has to swerve its timing around them."""
+    """Somebody crosses away from the crossing, through moving traffic."""
     x, starts = episode.between(7, 10) * (1 if episode.chance(0.5) else -1), episode.between(13.0, 14.0)
     person = _walker(episode, x, NEAR_KERB - 0.9, FAR_KERB + 1.2, arrives=starts - 4, goes=starts, speed=1.8)
     members = [person]
     for lane, seconds in ((0, 3.9), (1, 7.0)):
         # One vehicle passes each lane's middle just behind the walker's back.
         y, direction = LANES[lane]
-        members.append(
-            episode.send("car", along(direction, y), SPEED, REACH + direction * x, at=starts + seconds + 0.9)
-        )
+        passes = starts + seconds + 0.9
+        members.append(episode.send("car", along(direction, y), SPEED, REACH + direction * x, at=passes))
     episode.endanger("high", "pedestrian_in_traffic", members, at=starts + 2.0, until=starts + 8.6)
 
 
@@ -188,13 +159,9 @@ def pavement_walkers(episode: Episode, cycle_s: float, busy: int = 2) -> None:
         y = episode.between(20.2, 21.4) if episode.chance(0.5) else episode.between(38.6, 40.4)
         at, speed = episode.between(0, cycle_s), episode.between(1.15, 1.5)
         for i in range(episode.count(1, 2)):
-            episode.send(
-                "person",
-                Path((-30 * direction, y + 0.7 * i), (30 * direction, y + 0.7 * i)),
-                speed,
-                30 + 0.4 * i,
-                at=at,
-            )
+            path = Path((-30 * direction, y + 0.7 * i), (30 * direction, y + 0.7 * i))
+            episode.send("person", path, speed, 30 + 0.4 * i, at=at)
 
 
-SETTING = Setting(CYCLE_S, PAVEMENT, camera, paint, write)
+MOUNT = Mount((0, 29.0), 30.0, 11.5, yaws=(-0.3, 0.0, 0.3), focal=0.88)
+SETTING = Setting(CYCLE_S, PAVEMENT, MOUNT, paint, write)

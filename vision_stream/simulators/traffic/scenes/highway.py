@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision_stream.simulators.traffic.camera import Camera
-from vision_stream.simulators.traffic.episode import Episode, Setting, look_from
+from vision_stream.simulators.traffic.episode import Episode, Mount, Setting
 from vision_stream.simulators.traffic.ground import ASPHALT, GRASS, KERB, GroundPainter
 from vision_stream.simulators.traffic.motion import Path
 from vision_stream.simulators.traffic.truth import Label
@@ -22,10 +21,6 @@ LANES: tuple[tuple[float, int, float, tuple[Label, ...]], ...] = (  # x, directi
     (-10.1, -1, 13.0, ("truck", "car", "bus")),
 )
 SHOULDER = 13.6
-
-
-def camera(rng: np.random.Generator, width: int, height: int) -> Camera:
-    return look_from(rng, (1.5, 22.0), 22.0, 12.0, yaw=0.08, focal=0.86, width=width, height_px=height)
 
 
 def paint(ground: GroundPainter) -> None:
@@ -96,4 +91,5 @@ def _breakdown(episode: Episode) -> None:
     )
 
 
-SETTING = Setting(CYCLE_S, GRASS, camera, paint, write)
+MOUNT = Mount((1.5, 22.0), 22.0, 12.0, yaws=(0.08,), focal=0.86)
+SETTING = Setting(CYCLE_S, GRASS, MOUNT, paint, write)

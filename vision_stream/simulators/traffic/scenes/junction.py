@@ -6,10 +6,8 @@ in the first part and the near arm in the second.
 
 from __future__ import annotations
 
-import numpy as np
-
-from vision_stream.simulators.traffic.camera import Camera
-from vision_stream.simulators.traffic.episode import CARS_MOSTLY, Episode, Setting, look_from
+from vision_stream.simulators.traffic import queues
+from vision_stream.simulators.traffic.episode import Episode, Mount, Setting
 from vision_stream.simulators.traffic.ground import ASPHALT, KERB, PAVEMENT, GroundPainter
 from vision_stream.simulators.traffic.motion import Path, turn
 
@@ -34,19 +32,6 @@ NORTH_TO_EAST = Path(
 BESIDE_NORTH_TO_EAST = Path(
     (HALF - 0.7, MIDDLE - REACH), (HALF - 0.7, MIDDLE + REACH)
 )  # cyclists keep right, and go straight on
-
-
-def camera(rng: np.random.Generator, width: int, height: int) -> Camera:
-    return look_from(
-        rng,
-        (1.5, 31.0),
-        31.0,
-        14.5,
-        yaw=float(rng.choice([-0.3, 0.3])),
-        focal=0.82,
-        width=width,
-        height_px=height,
-    )
 
 
 def paint(ground: GroundPainter) -> None:
@@ -97,19 +82,13 @@ def write(episode: Episode) -> None:
 
 def _approach(episode: Episode, path: Path, first_go: float, passes_until: float) -> list[str]:
     """A queue at the stop line, then a few that pass while it is green; the ids of the queue."""
-    line, back, queue = REACH - LINE, 2.0, []
+    line = REACH - LINE
     first_halts = first_go - episode.between(6.0, 9.0)
-    for i in range(episode.count(0, 2)):
-        label = episode.one_of(CARS_MOSTLY)
-        half = {"bus": 5.3, "truck": 4.0}.get(label, 2.3)
-        back += half
-        queue.append(episode.send(label, path, SPEED, line - back, at=first_halts + 1.3 * i, until=first_go + 1.2 * i))
-        back += half + 1.6
-    at = first_go + 1.2 * len(queue) + 4.0
-    while at < passes_until:
-        episode.send(episode.one_of(CARS_MOSTLY), path, SPEED, line, at=at)
-        at += episode.between(2.6, 6.0)
-    return queue
+    count = episode.count(0, 2)
+    waiting = queues.wait(episode, path, SPEED, line, count, first_halts, first_go)
+    first = first_go + queues.NEXT_S * count + 4.0
+    queues.pass_by(episode, path, SPEED, line, first, passes_until, gap_s=(2.6, 6.0))
+    return waiting
 
 
 def _cross_right_arm(episode: Episode, at_least: int) -> list[str]:
@@ -202,4 +181,5 @@ def _pavement(episode: Episode) -> None:
             episode.send("person", path, 1.3, 16.0, at=at)
 
 
-SETTING = Setting(CYCLE_S, PAVEMENT, camera, paint, write)
+MOUNT = Mount((1.5, 31.0), 31.0, 14.5, yaws=(-0.3, 0.3), focal=0.82)
+SETTING = Setting(CYCLE_S, PAVEMENT, MOUNT, paint, write)

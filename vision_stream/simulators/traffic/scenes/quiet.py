@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from vision_stream.simulators.traffic.camera import Camera
-from vision_stream.simulators.traffic.episode import Episode, Setting, look_from
+from vision_stream.simulators.traffic.episode import Episode, Mount, Setting
 from vision_stream.simulators.traffic.ground import PAVEMENT
 from vision_stream.simulators.traffic.scenes.crossing import (
     CYCLE_LANES,
@@ -19,19 +16,6 @@ from vision_stream.simulators.traffic.scenes.crossing import (
 CYCLE_S = 20.0
 
 
-def camera(rng: np.random.Generator, width: int, height: int) -> Camera:
-    return look_from(
-        rng,
-        (0, 29.5),
-        30.0,
-        10.5,
-        yaw=float(rng.choice([-0.25, 0.25])),
-        focal=0.88,
-        width=width,
-        height_px=height,
-    )
-
-
 def write(episode: Episode) -> None:
     for y, direction in LANES:
         if episode.chance(0.6):
@@ -43,4 +27,5 @@ def write(episode: Episode) -> None:
     pavement_walkers(episode, CYCLE_S)
 
 
-SETTING = Setting(CYCLE_S, PAVEMENT, camera, paint_street, write)
+MOUNT = Mount((0, 29.5), 30.0, 10.5, yaws=(-0.25, 0.25), focal=0.88)
+SETTING = Setting(CYCLE_S, PAVEMENT, MOUNT, paint_street, write)

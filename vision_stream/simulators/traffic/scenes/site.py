@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision_stream.simulators.traffic.camera import Camera
-from vision_stream.simulators.traffic.episode import Episode, Setting, look_from
+from vision_stream.simulators.traffic.episode import Episode, Mount, Setting
 from vision_stream.simulators.traffic.ground import EARTH, GroundPainter
 from vision_stream.simulators.traffic.motion import Path
 from vision_stream.simulators.traffic.people import WORKER
@@ -15,19 +14,6 @@ CYCLE_S = 26.0
 HAUL_ROAD = 27.0
 FAR_ROAD = 33.5
 REACH = 45.0
-
-
-def camera(rng: np.random.Generator, width: int, height: int) -> Camera:
-    return look_from(
-        rng,
-        (0, 28.0),
-        28.0,
-        11.0,
-        yaw=float(rng.choice([-0.35, 0.35])),
-        focal=0.88,
-        width=width,
-        height_px=height,
-    )
 
 
 def paint(ground: GroundPainter) -> None:
@@ -134,4 +120,5 @@ def _stand_beside_plant(episode: Episode) -> None:
     episode.endanger(level, "standing_near_haul_road", members, at=at + 1.5, until=until)
 
 
-SETTING = Setting(CYCLE_S, EARTH, camera, paint, write)
+MOUNT = Mount((0, 28.0), 28.0, 11.0, yaws=(-0.35, 0.35), focal=0.88)
+SETTING = Setting(CYCLE_S, EARTH, MOUNT, paint, write)
