@@ -68,7 +68,7 @@ class Episode:
 
 
 class Mount(NamedTuple):
-    """Where a scene's camera hangs: in metres, with ``yaws`` (radians) to choose from, and ``focal`` as in ``Camera``."""
+    """Where a scene's camera hangs, in metres; ``yaws`` (radians) to choose from; ``focal`` as in ``Camera``."""
 
     target: tuple[float, float]
     distance: float
