@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,10 +63,8 @@ async def audit(settings: Settings, detections: Iterable[Detection], within_s: f
         found = await _content(settings, expected)
         return not found.lost
 
-    try:
+    with suppress(AssertionError):
         await eventually(whole, within_s, every_s=1.0)
-    except AssertionError:
-        pass
     return found
 
 
@@ -78,10 +77,8 @@ async def committed(settings: Settings, within_s: float = 10.0) -> dict[str, int
         left = await uncommitted(settings)
         return not left
 
-    try:
+    with suppress(AssertionError):
         await eventually(none, within_s, every_s=1.0)
-    except AssertionError:
-        pass
     return left
 
 

@@ -22,6 +22,10 @@ READY_WITHIN_S = 60.0
 ROOT = Path(__file__).parents[3]
 
 
+class WorkerEnded(Exception):
+    """A worker that should run does not."""
+
+
 class Worker:
     """One `faust -A vision_stream worker`."""
 
@@ -39,7 +43,8 @@ class Worker:
 
     async def ready(self) -> bool:
         """Does it own partitions, and read them?"""
-        assert self.process.running, f"{self.name} ended with {self.process.returncode}:\n{self.process.tail(40)}"
+        if not self.process.running:
+            raise WorkerEnded(f"{self.name} ended with {self.process.returncode}:\n{self.process.tail(40)}")
         stats = await self.stats()
         return bool(stats and stats["partitions"] and not stats["rebalancing"])
 
@@ -84,8 +89,10 @@ class World:
 
     def logs(self) -> str:
         """What the workers warned of, for a failed test."""
-        lines = [f"{w.name}: {line}" for w in self._workers for line in w.log.read_text().splitlines()]
-        return "\n".join(line[:400] for line in lines if '"info"' not in line)[-8000:]
+        lines = [
+            f"{w.name}: {line}" for w in self._workers for line in w.log.read_text().splitlines() if line[:1] != "|"
+        ]
+        return "\n".join(line[:400] for line in lines if '"level": "info"' not in line)[-8000:]
 
 
 @asynccontextmanager
