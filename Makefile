@@ -1,0 +1,26 @@
+# Vision Stream. Every target calls scripts/dev.py, which needs Python 3.11 and nothing else.
+PYTHON ?= python3
+ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint setup lock clean
+
+demo:  ## Set up, and run the main job until Ctrl-C (ARGS="--seconds 60 --headless")
+	@$(PYTHON) scripts/dev.py demo $(ARGS)
+
+test:  ## Set up, lint, and pass the tests (ARGS="-k topics", ARGS=--yolo adds ultralytics)
+	@$(PYTHON) scripts/dev.py test $(ARGS)
+
+lint:  ## ruff, pyright and import-linter alone
+	@$(PYTHON) scripts/dev.py lint
+
+setup:  ## Only set up, for development
+	@$(PYTHON) scripts/dev.py setup $(ARGS)
+
+lock:  ## Write requirements.lock and the list of Kafka's jars anew (ARGS=--upgrade)
+	@$(PYTHON) scripts/dev.py lock $(ARGS)
+
+clean:  ## Remove the environment, caches and what processes wrote
+	@$(PYTHON) scripts/dev.py clean
+
+help:
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
