@@ -60,20 +60,20 @@ def _reverse_towards_a_worker(episode: Episode) -> None:
 
 
 def _haul(episode: Episode, high: bool) -> None:
-    """A truck comes, halts for loading, and leaves; sometimes somebody runs across just before it."""
+    """A truck comes, halts for loading, and leaves; two workers cross just before it."""
     x = episode.between(-6, 6)
     path = Path((-REACH, HAUL_ROAD), (REACH, HAUL_ROAD))
-    truck = episode.send(
-        "truck", path, 6.0, REACH + x, at=8.0, until=18.0, look=TIPPER if episode.chance(0.6) else None
-    )
-    crossing_x = x + 6.2
-    walk = Path((crossing_x, 13.0), (crossing_x + 0.5, 39.0))
-    if high:
-        worker = _worker(episode, walk, 2.2, HAUL_ROAD - 13.0, at=7.3)
-        episode.endanger("high", "worker_in_vehicle_path", [truck, worker], at=4.6, until=8.6)
-    else:
-        worker = _worker(episode, walk, 1.3, HAUL_ROAD - 13.0, at=16.9)
-        episode.endanger("medium", "worker_in_vehicle_path", [truck, worker], at=14.6, until=19.2)
+    look = TIPPER if episode.chance(0.6) else None
+    truck = episode.send("truck", path, 6.0, REACH + x, at=8.0, until=18.0, look=look)
+    # As it brakes, or as it starts.
+    speed, at = (2.2, 7.3) if high else (1.3, 16.9)
+    workers = []
+    for crossing_x in (x + 5.6, x + 6.4):
+        walk = Path((crossing_x, 13.0), (crossing_x + 0.5, 39.0))
+        workers.append(_worker(episode, walk, speed, HAUL_ROAD - 13.0, at=at))
+    until = 8.6 if high else 19.2
+    level = "high" if high else "medium"
+    episode.endanger(level, "worker_in_vehicle_path", [truck, *workers], at=until - 4.2, until=until)
 
 
 def _drive_by(episode: Episode) -> None:
