@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import faust
 
@@ -27,7 +28,13 @@ results = app.outbox("risk_assessment_results")
 @asynccontextmanager
 async def scheduler() -> AsyncIterator[LLMScheduler]:
     stores = open_stores(settings)
-    running = LLMScheduler(settings.llm, settings.kafka.scheduler, stores.evidence, TableCooldowns())
+    running = LLMScheduler(
+        settings.llm,
+        settings.kafka.scheduler,
+        stores.evidence,
+        TableCooldowns(),
+        limits_dir=Path(settings.data_dir) / "limits",  # all workers of a host count together
+    )
     await running.start()
     app.reports["api_keys"] = running.pool.snapshot
     try:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vision_stream.llm.limits import KeyLimits, key_limits
 from vision_stream.llm.pool import AllDisabled, KeyPool, Lease, PooledKey, WaitForReport, WaitUntil
 
 
@@ -143,9 +144,7 @@ def test_what_another_scheduler_saw_counts_where_it_is_longer():
 
 
 def test_a_key_at_its_limit_is_passed_over_and_waited_for_when_it_is_the_only_one():
-    pool = a_pool(
-        PooledKey(id="slow", qps_limit=1), PooledKey(id="quick", qps_limit=2), limits=lambda qps, rpm: exact(qps, rpm)
-    )
+    pool = a_pool(PooledKey(id="slow", qps_limit=1), PooledKey(id="quick", qps_limit=2), limits=exact)
     leases = [take(pool) for _ in range(3)]
     assert [lease.key_id for lease in leases] == ["slow", "quick", "quick"]
     for lease in leases:
@@ -154,7 +153,7 @@ def test_a_key_at_its_limit_is_passed_over_and_waited_for_when_it_is_the_only_on
 
 
 def test_a_slot_counts_from_when_its_request_went_out_and_is_held_until_that_is_known():
-    pool = a_pool(PooledKey(id="key-001", qps_limit=1), limits=lambda qps, rpm: exact(qps, rpm))
+    pool = a_pool(PooledKey(id="key-001", qps_limit=1), limits=exact)
     lease = take(pool)
     assert isinstance(pool.acquire(now=2.0), WaitUntil)  # still connecting: it may arrive at any time
     pool.report_sent(lease, now=2.0)
@@ -164,15 +163,13 @@ def test_a_slot_counts_from_when_its_request_went_out_and_is_held_until_that_is_
 
 
 def test_a_call_that_never_said_when_it_went_out_went_out_by_its_end():
-    pool = a_pool(PooledKey(id="key-001", qps_limit=1), limits=lambda qps, rpm: exact(qps, rpm))
+    pool = a_pool(PooledKey(id="key-001", qps_limit=1), limits=exact)
     pool.report_answered(take(pool), now=0.7)
     assert pool.acquire(now=0.7) == WaitUntil(at=1.7)
 
 
-def exact(qps, rpm):
-    from vision_stream.llm.limits import key_limits
-
-    return key_limits(qps, rpm, jitter_s=0.0)
+def exact(key: PooledKey) -> KeyLimits:
+    return key_limits(key.qps_limit, key.rpm_limit, jitter_s=0.0)
 
 
 def test_calls_in_flight_are_limited_by_key_and_a_report_frees_one():

@@ -58,15 +58,18 @@ class KeyState:
         most = self._key.max_concurrent
         return self.probing or (most is not None and self.in_flight >= most)
 
-    def free_at(self) -> float:
-        """When cooldown and limits allow the next call."""
-        return max(self.cooling_until, self._limits.free_at())
+    def free_at(self, now: float) -> float:
+        """When cooldown and limits allow the next call, or are worth another look."""
+        return max(self.cooling_until, self._limits.look_again_at(now))
 
-    def book(self, now: float) -> Slots:
-        self.in_flight += 1
-        self.calls += 1
-        self.probing = self.needs_probe
-        return self._limits.reserve(now)
+    def book(self, now: float) -> Slots | None:
+        """Reserve a call; None: another process took the last slot."""
+        slots = self._limits.reserve(now)
+        if slots is not None:
+            self.in_flight += 1
+            self.calls += 1
+            self.probing = self.needs_probe
+        return slots
 
     def stamp(self, slots: Slots, now: float) -> None:
         self._limits.stamp(slots, now)
@@ -89,7 +92,7 @@ class KeyState:
         self.reason = ""
 
     def status(self, now: float) -> KeyStatus:
-        free_at = self.free_at()
+        free_at = self.free_at(now)
         return KeyStatus(
             id=self.id,
             model=self._key.model,

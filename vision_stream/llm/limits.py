@@ -12,10 +12,21 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableSequence
 
 JITTER_S = 0.025  # a request's way to the provider varies. Smaller: 429s under load. Larger: more of qps_limit unused.
+LOOK_AGAIN_S = 0.02  # after another process was quicker. Sooner: cores spent on it. Later: a free slot waits longer.
 PENDING_S = 60.0  # no call lives longer: a reservation that nobody stamped (a crash) holds its slot this long
+
+
+Cells = MutableSequence[float]  # the next slot's number from 1, then when each slot's call went out
+
+
+def fresh_cells(limit: int) -> Cells:
+    """The cells of a window in which nothing was called yet."""
+    cells = array("d", [-math.inf]) * (limit + 1)
+    cells[0] = 1
+    return cells
 
 
 class SlidingWindow:
@@ -26,29 +37,36 @@ class SlidingWindow:
     11.0
     """
 
-    __slots__ = ("_next", "_sent_at", "limit", "span_s")
+    __slots__ = ("_cells", "limit", "span_s")
 
-    def __init__(self, limit: int, span_s: float) -> None:
+    def __init__(self, limit: int, span_s: float, cells: Cells | None = None) -> None:
+        """``cells`` is ``fresh_cells(limit)``, or memory of that shape that other processes have too."""
         self.limit = limit
         self.span_s = span_s
-        self._sent_at = array("d", [-math.inf]) * limit
-        self._next = 0
+        self._cells = fresh_cells(limit) if cells is None else cells
 
     def free_at(self) -> float:
         """When the next call may go; in the past or now: at once."""
-        return self._sent_at[self._next] + self.span_s
+        cells = self._cells
+        return cells[int(cells[0])] + self.span_s
+
+    def pending(self, now: float) -> bool:
+        """Whether the next slot's last call is not on its way yet: it will be free sooner than ``free_at`` says."""
+        cells = self._cells
+        return cells[int(cells[0])] > now
 
     def reserve(self, now: float) -> int:
         """Take the next slot for a call that is not on its way yet. The caller has looked at ``free_at`` first."""
-        slot = self._next
-        self._sent_at[slot] = now + PENDING_S
-        self._next = (slot + 1) % self.limit
+        cells = self._cells
+        slot = int(cells[0])
+        cells[slot] = now + PENDING_S
+        cells[0] = slot % self.limit + 1
         return slot
 
     def stamp(self, slot: int, now: float) -> None:
         """The call of ``slot`` went out, at the latest, at ``now``; the first stamp counts."""
-        if self._sent_at[slot] > now:
-            self._sent_at[slot] = now
+        if self._cells[slot] > now:
+            self._cells[slot] = now
 
     def take(self, now: float) -> None:
         """Reserve and stamp at once."""
@@ -56,7 +74,7 @@ class SlidingWindow:
 
     def used(self, now: float) -> int:
         """Calls within the window that ends at ``now``."""
-        return sum(1 for at in self._sent_at if at > now - self.span_s)
+        return sum(1 for slot in range(1, self.limit + 1) if self._cells[slot] > now - self.span_s)
 
 
 Slots = tuple[int, ...]  # one a window
@@ -74,7 +92,12 @@ class KeyLimits:
         """When the next call may go; ``-inf`` where nothing is limited."""
         return max((window.free_at() for window in self.windows), default=-math.inf)
 
-    def reserve(self, now: float) -> Slots:
+    def look_again_at(self, now: float) -> float:
+        """As ``free_at``; sooner where it can change without anyone here being told."""
+        return self.free_at()
+
+    def reserve(self, now: float) -> Slots | None:
+        """Take a slot in every window; None: another process was quicker."""
         return tuple(window.reserve(now) for window in self.windows)
 
     def stamp(self, slots: Slots, now: float) -> None:
@@ -83,18 +106,26 @@ class KeyLimits:
 
     def take(self, now: float) -> None:
         """Reserve and stamp at once."""
-        self.stamp(self.reserve(now), now)
+        for window in self.windows:
+            window.take(now)
 
 
 def key_limits(qps_limit: float | None, rpm_limit: int | None, *, jitter_s: float = JITTER_S) -> KeyLimits:
-    """The windows of one key's settings; None is not limited.
+    """The limits of one key's settings, for one process; None is not limited."""
+    return KeyLimits(SlidingWindow(limit, span_s) for limit, span_s in spans(qps_limit, rpm_limit, jitter_s=jitter_s))
+
+
+def spans(
+    qps_limit: float | None, rpm_limit: int | None, *, jitter_s: float = JITTER_S
+) -> tuple[tuple[int, float], ...]:
+    """The windows of one key's settings: how many calls in how many seconds.
 
     A fraction of ``qps_limit`` is rounded to what fits in a second (2.5: two calls in any second); below 1 it is one
     call in ``1 / qps_limit`` seconds. ``jitter_s`` widens each window by what a call's way may vary.
     """
-    windows = []
+    windows: list[tuple[int, float]] = []
     if qps_limit is not None:
-        windows.append(SlidingWindow(max(1, math.floor(qps_limit)), max(1.0, 1.0 / qps_limit) + jitter_s))
+        windows.append((max(1, math.floor(qps_limit)), max(1.0, 1.0 / qps_limit) + jitter_s))
     if rpm_limit is not None:
-        windows.append(SlidingWindow(rpm_limit, 60.0 + jitter_s))
-    return KeyLimits(windows)
+        windows.append((rpm_limit, 60.0 + jitter_s))
+    return tuple(windows)

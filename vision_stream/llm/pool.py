@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from vision_stream.llm.key_state import KeyState, KeyStatus
-from vision_stream.llm.limits import KeyLimits, Slots, key_limits
+from vision_stream.llm.limits import LOOK_AGAIN_S, KeyLimits, Slots, key_limits
 from vision_stream.llm.strategies import Strategy, strategy_named
 from vision_stream.redaction import redact_url
 from vision_stream.settings import LLMSettings
@@ -63,6 +63,11 @@ class PooledKey(Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
+def alone(key: PooledKey) -> KeyLimits:
+    """The key's limits, counted by this process alone."""
+    return key_limits(key.qps_limit, key.rpm_limit)
+
+
 class KeyPool:
     """Keys with limits, cooldowns and one of three strategies.
 
@@ -70,7 +75,7 @@ class KeyPool:
         keys: ids, or ``PooledKey``s for those with limits.
         min_cooldown, max_cooldown: seconds; a key's first failure in a row costs the least, later ones grow.
         uniform: ``random.uniform``, injected for tests.
-        limits: makes a key's ``KeyLimits``; the default is exact for this process.
+        limits: makes a key's ``KeyLimits``; the default counts this process alone.
     """
 
     def __init__(
@@ -81,10 +86,11 @@ class KeyPool:
         min_cooldown: float = 5.0,
         max_cooldown: float = 60.0,
         uniform: Callable[[float, float], float] = random.uniform,
-        limits: Callable[[float | None, int | None], KeyLimits] = key_limits,
+        limits: Callable[[PooledKey], KeyLimits] | None = None,
     ) -> None:
         known = [PooledKey(id=key) if isinstance(key, str) else key for key in keys]
-        self._keys = {key.id: KeyState(key, limits(key.qps_limit, key.rpm_limit)) for key in known if key.enabled}
+        limits = limits or alone
+        self._keys = {key.id: KeyState(key, limits(key)) for key in known if key.enabled}
         self._in_order = tuple(self._keys.values())
         self._choose: Strategy = strategy_named(strategy)
         self._min_cooldown, self._max_cooldown, self._uniform = min_cooldown, max(min_cooldown, max_cooldown), uniform
@@ -102,20 +108,21 @@ class KeyPool:
             if key.busy():
                 awaited = awaited or key.id
                 continue
-            at = key.free_at()
+            at = key.free_at(now)
             if at <= now:
                 free.append(key)
             elif at < earliest:
                 earliest = at
-        if free:
-            return self._lease(self._choose(free), now)
+        while free:
+            key = self._choose(free)
+            probe, slots = key.needs_probe, key.book(now)
+            if slots is not None:
+                return Lease(key.id, probe, slots)
+            free.remove(key)  # another process was quicker
+            earliest = min(earliest, now + LOOK_AGAIN_S)
         if earliest < math.inf:
             return WaitUntil(earliest)
         return WaitForReport(awaited) if awaited else AllDisabled()
-
-    def _lease(self, key: KeyState, now: float) -> Lease:
-        probe = key.needs_probe
-        return Lease(key.id, probe, key.book(now))
 
     # -- what became of a lease
 
@@ -213,7 +220,12 @@ class KeyPool:
         return tuple(key.status(at) for key in self._in_order)
 
 
-def pool_of(settings: LLMSettings, *, uniform: Callable[[float, float], float] = random.uniform) -> KeyPool:
+def pool_of(
+    settings: LLMSettings,
+    *,
+    uniform: Callable[[float, float], float] = random.uniform,
+    limits: Callable[[PooledKey], KeyLimits] | None = None,
+) -> KeyPool:
     """The pool of config/api_keys.yaml."""
     keys = [
         PooledKey(
@@ -234,4 +246,5 @@ def pool_of(settings: LLMSettings, *, uniform: Callable[[float, float], float] =
         min_cooldown=settings.cooling.min_cooldown,
         max_cooldown=settings.cooling.max_cooldown,
         uniform=uniform,
+        limits=limits,
     )

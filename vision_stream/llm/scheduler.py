@@ -14,20 +14,23 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
 from vision_stream import metrics
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import AiohttpClient, VisionClient
-from vision_stream.llm.cooldowns import CooldownBoard
+from vision_stream.llm.cooldowns import CooldownBoard, fingerprint
 from vision_stream.llm.failures import CallFailed
+from vision_stream.llm.limits import KeyLimits
 from vision_stream.llm.modes import Modes
 from vision_stream.llm.pictures import NoPicture, picture_of
-from vision_stream.llm.pool import KeyPool, Lease, pool_of
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey, pool_of
 from vision_stream.llm.prompts import Prompt, prompt_for
 from vision_stream.llm.reports import Reports
 from vision_stream.llm.run import Run
+from vision_stream.llm.shared_limits import LimitsDirectory
 from vision_stream.llm.sharing import Sharing
 from vision_stream.llm.verdict import AnswerMisfit, Verdict, parse_verdict
 from vision_stream.llm.waiting import RoomFull, WaitingRoom
@@ -50,17 +53,25 @@ class LLMScheduler:
         cooldowns: CooldownBoard,
         *,
         client: Callable[[], VisionClient] = AiohttpClient,
+        limits_dir: Path | None = None,
     ) -> None:
+        """``limits_dir`` is where all processes of this host count each key's calls together; None: alone."""
         self._llm, self._settings, self._evidence = llm, scheduler, evidence
         self._keys = {key.id: key for key in llm.keys if key.enabled}
         self._make_client = client
-        self.pool: KeyPool = pool_of(llm)
+        self.pool: KeyPool = pool_of(llm, limits=self._limits(limits_dir))
         self._sharing = Sharing(self.pool, self._keys, cooldowns)
         self._reports = Reports(self.pool, self._sharing)
         self._modes = Modes()
         self._client: VisionClient | None = None
         self._room: WaitingRoom | None = None
         self._said_no_keys = False
+
+    def _limits(self, directory: Path | None) -> Callable[[PooledKey], KeyLimits] | None:
+        if directory is None:
+            return None
+        shared = LimitsDirectory(directory)
+        return lambda key: shared(key, fingerprint(self._keys[key.id].api_key.get_secret_value()))
 
     async def start(self) -> None:
         for key in self._keys.values():

@@ -1,0 +1,123 @@
+"""Limits that several processes of a host keep together, some of which are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import eventually
+from tests.windows import most_in_a_window
+from vision_stream.llm.limits import PENDING_S
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey, WaitUntil
+from vision_stream.llm.shared_limits import LimitsDirectory
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared limits need flock and a boot id")
+
+# Reserves as fast as it may, and writes down when each request would have gone out.
+HAMMER = """
+import sys, time
+from pathlib import Path
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey
+from vision_stream.llm.shared_limits import LimitsDirectory
+directory, seconds, qps = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+pool = KeyPool([PooledKey(id="a", qps_limit=qps), PooledKey(id="b", qps_limit=qps)], limits=LimitsDirectory(directory))
+print("ready", flush=True)
+end = time.monotonic() + seconds
+while (now := time.monotonic()) < end:
+    lease = pool.acquire(now)
+    if isinstance(lease, Lease):
+        sent = time.monotonic()
+        pool.report_sent(lease, sent)
+        print(lease.key_id, sent, flush=True)
+        pool.report_answered(lease, sent)
+    else:
+        time.sleep(0.002)
+"""
+
+
+@contextmanager
+def hammers(directory: Path, count: int, *, seconds: float, qps: int) -> Iterator[list[subprocess.Popen[str]]]:
+    command = [sys.executable, "-c", HAMMER, str(directory), str(seconds), str(qps)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def sent(process: subprocess.Popen[str]) -> list[tuple[str, float]]:
+    output, _ = process.communicate(timeout=60)
+    lines = [line.split() for line in output.splitlines() if line != "ready"]
+    return [(line[0], float(line[1])) for line in lines if len(line) == 2]
+
+
+def a_pool(directory: Path, **limits) -> KeyPool:
+    return KeyPool([PooledKey(id="key-001", **limits)], limits=LimitsDirectory(directory))
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_together_the_processes_use_what_is_allowed_and_no_window_holds_more(tmp_path, processes):
+    with hammers(tmp_path, processes, seconds=3.0, qps=50) as running:
+        calls = [
+            call for found in await asyncio.gather(*(asyncio.to_thread(sent, p) for p in running)) for call in found
+        ]
+    for key in ("a", "b"):
+        times = [at for key_id, at in calls if key_id == key]
+        assert most_in_a_window(times, 1.0) <= 50
+        assert len(times) >= 0.97 * 50 * 3 - 50  # the last window may have begun just before the end
+
+
+async def test_a_process_that_is_killed_takes_no_lock_with_it(tmp_path):
+    with hammers(tmp_path, 2, seconds=30.0, qps=1000) as running:
+        for process in running:
+            assert process.stdout is not None
+            assert await asyncio.to_thread(process.stdout.readline) == "ready\n"
+            os.kill(process.pid, signal.SIGKILL)
+        for process in running:
+            await asyncio.to_thread(process.wait, 10)
+    pool = KeyPool([PooledKey(id="a", qps_limit=1000)], limits=LimitsDirectory(tmp_path))
+    await eventually(lambda: isinstance(pool.acquire(time.monotonic()), Lease), within_s=3.0)
+
+
+def test_what_one_reserves_the_other_does_not_get(tmp_path):
+    one, other = a_pool(tmp_path, rpm_limit=2), a_pool(tmp_path, rpm_limit=2)
+    leases = [one.acquire(100.0), other.acquire(100.0)]
+    assert all(isinstance(lease, Lease) for lease in leases)
+    for pool, lease in zip((one, other), leases, strict=True):
+        pool.report_sent(lease, now=100.0)
+    assert one.acquire(100.1) == other.acquire(100.1) == WaitUntil(at=160.025)
+
+
+def test_anothers_request_that_is_not_on_its_way_yet_is_looked_at_again_soon(tmp_path):
+    one, other = a_pool(tmp_path, qps_limit=1), a_pool(tmp_path, qps_limit=1)
+    lease = one.acquire(100.0)
+    assert isinstance(lease, Lease)
+    assert other.acquire(100.0) == WaitUntil(at=100.02)
+    one.report_sent(lease, now=100.3)
+    assert other.acquire(100.4) == WaitUntil(at=101.325)
+
+
+def test_a_reservation_of_a_process_that_died_comes_free_by_itself(tmp_path):
+    a_pool(tmp_path, qps_limit=1).acquire(100.0)
+    survivor = a_pool(tmp_path, qps_limit=1)
+    assert isinstance(survivor.acquire(100.0 + PENDING_S + 0.5), WaitUntil)
+    assert isinstance(survivor.acquire(100.0 + PENDING_S + 1.1), Lease)
+
+
+def test_another_secret_or_endpoint_under_the_same_id_counts_for_itself(tmp_path):
+    shared = LimitsDirectory(tmp_path)
+    key, elsewhere = PooledKey(id="k", qps_limit=1), PooledKey(id="k", qps_limit=1, base_url="http://other/v1")
+    for limits in (shared(key, "aa"), shared(key, "bb"), shared(elsewhere, "aa")):
+        assert limits.reserve(100.0) is not None
+    assert shared(key, "aa").reserve(100.0) is None

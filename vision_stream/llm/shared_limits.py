@@ -1,0 +1,102 @@
+"""A key's limits shared by all processes of a host: the same windows, in a memory-mapped file under a lock.
+
+Choosing a key looks without the lock, reserving looks again under it: one step for all processes, and no process waits
+for another. A process that dies leaves no lock, and its reservations come free by themselves. Times are the host's
+monotonic clock, so the file's name holds the boot: after a restart of the host it begins afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import mmap
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from vision_stream.llm.limits import LOOK_AGAIN_S, Cells, KeyLimits, SlidingWindow, Slots, key_limits, spans
+
+if TYPE_CHECKING:
+    from vision_stream.llm.pool import PooledKey
+
+if sys.platform == "linux":  # elsewhere each process counts alone: no boot id, and on Windows no flock
+    import fcntl
+
+TRIES = 20  # of a lock that is held for microseconds. More: a stopped process that holds it stalls the loop.
+_DOUBLE = 8
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class SharedLimits(KeyLimits):
+    """Windows over the cells in ``path``, made if missing."""
+
+    __slots__ = ("_file", "_memory")
+
+    def __init__(self, path: Path, windows: tuple[tuple[int, float], ...]) -> None:
+        size = _DOUBLE * sum(limit + 1 for limit, _ in windows)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            new = os.fstat(self._file).st_size != size
+            if new:
+                os.ftruncate(self._file, size)
+            self._memory = mmap.mmap(self._file, size)
+            super().__init__(_over(cast("memoryview[float]", memoryview(self._memory).cast("d")), windows, new=new))
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def look_again_at(self, now: float) -> float:
+        if any(window.pending(now) for window in self.windows):
+            return now + LOOK_AGAIN_S  # perhaps another process's request, which we are not told of
+        return self.free_at()
+
+    def reserve(self, now: float) -> Slots | None:
+        if not self._lock():
+            return None
+        try:
+            return super().reserve(now) if self.free_at() <= now else None
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _lock(self) -> bool:
+        for _ in range(TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                os.sched_yield()
+        return False
+
+    def __del__(self) -> None:
+        os.close(self._file)
+
+
+def _over(cells: memoryview[float], windows: tuple[tuple[int, float], ...], *, new: bool) -> list[SlidingWindow]:
+    found, start = [], 0
+    for limit, span_s in windows:
+        part = cells[start : start + limit + 1]
+        if new:
+            part[0] = 1.0
+            for slot in range(1, limit + 1):
+                part[slot] = -math.inf
+        found.append(SlidingWindow(limit, span_s, cast("Cells", part)))
+        start += limit + 1
+    return found
+
+
+class LimitsDirectory:
+    """Makes the limits of keys, shared below ``directory`` with all processes that name the same."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __call__(self, key: PooledKey, identity: str = "") -> KeyLimits:
+        """``identity`` tells this key from others under the same id: of its secret, say, never the secret."""
+        windows = spans(key.qps_limit, key.rpm_limit)
+        if not windows or sys.platform != "linux":
+            return key_limits(key.qps_limit, key.rpm_limit)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        facts = (key.id, key.base_url, identity, key.qps_limit, key.rpm_limit, _BOOT_ID.read_text())
+        name = hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
+        return SharedLimits(self._directory / f"{key.id}-{name}.limits", windows)
