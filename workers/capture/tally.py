@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections import Counter, deque
@@ -66,7 +67,7 @@ class Tally:
             "largest_group": self.largest_group,
             "seconds": round(self._last_at - self._first_at, 3) if self._first_at is not None else 0.0,
             "inference_ms_mean": round(1000 * statistics.fmean(times), 2) if times else None,
-            "inference_ms_p95": round(1000 * times[int(0.95 * (len(times) - 1))], 2) if times else None,
+            "inference_ms_p95": round(1000 * times[math.ceil(0.95 * len(times)) - 1], 2) if times else None,
         }
 
 
