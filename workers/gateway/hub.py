@@ -72,6 +72,7 @@ class Hub:
 
     async def detection(self, detection: Detection) -> None:
         self._fan_out(self.board.detection(detection))
+        metrics.push_seconds.observe(max(0.0, time.time() - detection.times.captured_at))
 
     async def status(self, status: CameraStatus) -> None:
         self._fan_out(self.board.status(status))

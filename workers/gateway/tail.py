@@ -11,6 +11,7 @@ was missed of the assessments is then read from where the tail stood, and the hu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -70,12 +71,22 @@ class KafkaTail:
         """Read until cancelled."""
         retry_s = FIRST_RETRY_S
         while True:
-            try:
-                await self._follow()
-            except (KafkaError, NotThere, OSError, TimeoutError) as error:
-                retry_s = FIRST_RETRY_S if self._lost is None else min(retry_s * 2, MAX_RETRY_S)
-                self._say_lost(error)
+            reason = await self._attempt()
+            retry_s = FIRST_RETRY_S if self._lost is None else min(retry_s * 2, MAX_RETRY_S)
+            self._say_lost(reason)
             await asyncio.sleep(retry_s)
+
+    async def _attempt(self) -> str:
+        """Read until Kafka is lost; returns why it is."""
+        reason = "ended"
+        try:
+            await self._follow()
+        except* (KafkaError, NotThere, OSError, TimeoutError) as failures:
+            reason = _first(failures)
+        except* Exception as failures:
+            _log.exception("the Kafka tail failed, trying again")
+            reason = _first(failures)
+        return reason
 
     async def _follow(self) -> None:
         consumer = AIOKafkaConsumer(
@@ -95,8 +106,6 @@ class KafkaTail:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(consumer))
                 group.create_task(self._probe(consumer, partitions))
-        except* (KafkaError, NotThere, OSError, TimeoutError) as failures:
-            raise NotThere(_first(failures)) from None
         finally:
             await _stop(consumer)
 
@@ -161,8 +170,7 @@ class KafkaTail:
                 if now != {p.partition for p in partitions if p.topic == topic}:
                     raise NotThere(f"the partitions of {topic} have changed")
 
-    def _say_lost(self, error: BaseException) -> None:
-        reason = str(error) or type(error).__name__
+    def _say_lost(self, reason: str) -> None:
         if self._lost is None or not self._said:
             _log.warning("Kafka is away, waiting for it", brokers=self._servers, reason=reason)
             self._said = True
@@ -184,8 +192,18 @@ def _first(failures: BaseExceptionGroup) -> str:
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
-    try:
-        async with asyncio.timeout(REQUEST_S):
-            await consumer.stop()
-    except (KafkaError, OSError, TimeoutError):
-        pass  # the broker is gone; there is nothing to say good-bye to
+    """Leave nothing behind; the broker may be gone, and then nothing of this is sure to work.
+
+    In tasks of their own, because aiokafka lets the cancellation of its own tasks out of ``stop``, before it has closed
+    its client, and that would be taken for ours.
+    """
+    async with asyncio.TaskGroup() as group:
+        for close in (consumer.stop, consumer._client.close):
+            task = group.create_task(_quietly(close))
+            await asyncio.wait((task,), timeout=REQUEST_S)
+            task.cancel()
+
+
+async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
+    with contextlib.suppress(KafkaError, OSError):
+        await close()
