@@ -71,6 +71,7 @@ class Stage:
         self._unacked: dict[tuple[Any, int, int], tuple[StreamT, EventT]] = {}
         self._room = asyncio.Event()
         self._work = Background()
+        self._done = metrics.events_done.labels(agent=name)
 
     def __len__(self) -> int:
         """Messages taken and not yet acked."""
@@ -145,6 +146,7 @@ class Stage:
                 acked = self._unacked.pop((record.tp, record.generation, offset), None)
                 if acked:
                     await acked[0].ack(acked[1])
+            self._done.inc()
         self._changed()
 
     async def _until_room(self) -> None:

@@ -68,13 +68,13 @@ async def audit(settings: Settings, detections: Iterable[Detection], within_s: f
     return found
 
 
-async def committed(settings: Settings, within_s: float = 10.0) -> dict[str, int]:
+async def committed(settings: Settings, within_s: float = 10.0, *, inputs: Iterable[str] = INPUTS) -> dict[str, int]:
     """Messages not yet committed, by partition; empty when all are, for which it waits ``within_s`` seconds."""
     left: dict[str, int] = {}
 
     async def none() -> bool:
         nonlocal left
-        left = await uncommitted(settings)
+        left = await uncommitted(settings, inputs)
         return not left
 
     with suppress(AssertionError):
@@ -144,7 +144,7 @@ async def records(settings: Settings, topic: str, partitions: int) -> list[Any]:
         await consumer.stop()
 
 
-async def uncommitted(settings: Settings) -> dict[str, int]:
+async def uncommitted(settings: Settings, names: Iterable[str] = INPUTS) -> dict[str, int]:
     """Messages beyond the committed offset, by partition of the agents' inputs."""
     servers = list(settings.kafka.bootstrap_servers)
     admin, consumer = AIOKafkaAdminClient(bootstrap_servers=servers), AIOKafkaConsumer(bootstrap_servers=servers)
@@ -152,7 +152,7 @@ async def uncommitted(settings: Settings) -> dict[str, int]:
     await consumer.start()
     try:
         done = await admin.list_consumer_group_offsets(topics.app_id(settings))
-        inputs = [getattr(settings.kafka.topics, name) for name in INPUTS]
+        inputs = [getattr(settings.kafka.topics, name) for name in names]
         places = [TopicPartition(t.name, n) for t in inputs for n in range(t.partitions)]
         ends = await consumer.end_offsets(places)
         left = {p: ends[p] - max(done[p].offset if p in done else 0, 0) for p in places}

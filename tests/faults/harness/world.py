@@ -96,18 +96,22 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings, directory: Path, *, latency: str = "0.1") -> AsyncIterator[World]:
+async def open_world(
+    settings: Settings, directory: Path, *, latency: str = "0.1", topics_made: bool = True
+) -> AsyncIterator[World]:
     """The topics and an LLM; workers are the test's to start.
 
     Args:
         latency: of the simulated LLM, seconds or ``lognormal:MEDIAN,P95``.
+        topics_made: False leaves the broker empty, for the first worker.
     """
     (port,) = free_ports(1)
     argv = (sys.executable, "-m", "vision_stream", "simulate", "llm", "--port", str(port), "--judge", "hash",
             "--keys", "4", "--latency", latency)  # fmt: skip
     llm = ServerProcess("llm", argv, log=directory / "llm.log", cwd=ROOT)
     world = World(settings, environ_of(settings, directory, port), directory)
-    await topics.ensure(settings)
+    if topics_made:
+        await topics.ensure(settings)
     llm.start()
     try:
         yield world
