@@ -5,8 +5,12 @@ Names with the client's spelling stand as the client gave them; all others are `
 
 from __future__ import annotations
 
+import threading
+
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
+
+from vision_stream import probes
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +29,19 @@ frames_skipped = Counter(
     "vision_stream_frames_skipped_total", "Frames passed over for a newer one, or not delivered.", ["camera", "reason"]
 )
 
+last_frame = Gauge(
+    "vision_stream_camera_last_frame_timestamp_seconds",
+    "When a camera's newest frame was read; its start, before the first. Old: the camera is blind, see its state.",
+    ["camera"],
+)
+
+# Every process
+loop_beat = Gauge(
+    "vision_stream_loop_beat_timestamp_seconds",
+    "When the event loop last ran its heartbeat, each second. Old: the process is wedged; restart it.",
+    ["loop"],
+)
+
 # Streaming
 tasks = Counter(
     "assessment_tasks_total", "Assessment tasks by their one outcome: assessed, expired or failed.", ["outcome"]
@@ -40,6 +57,11 @@ consumer_lag_seconds = Gauge(
     "kafka_consumer_lag_seconds", "Age of the oldest message not yet committed. Above 5 s: add workers.", ["topic"]
 )
 in_flight = Gauge("vision_stream_events_in_flight", "Events taken and not yet acked.", ["agent"])
+events_done = Counter(
+    "vision_stream_events_done_total",
+    "Events handled to their end. Standing still while others wait: the worker is stalled.",
+    ["agent"],
+)
 retries = Counter("vision_stream_handler_retries_total", "Handlers that failed and were run again.", ["agent"])
 
 # LLM
@@ -71,8 +93,16 @@ end_to_end = Histogram("vision_stream_end_to_end_seconds", "Frame captured to as
 redis_errors = Counter(
     "vision_stream_redis_errors_total", "Redis commands that failed; work went on without.", ["store"]
 )
+redis_up = Gauge(
+    "vision_stream_redis_up", "1 while Redis answers this process, 0 since a command could not reach it.", ["where"]
+)
 
 # Gateway
+push_seconds = Histogram(
+    "vision_stream_detection_push_seconds",
+    "Frame captured to detection in the browsers' queues. Above 1 s: a slow model, broker or gateway.",
+    buckets=FAST,
+)
 ws_clients = Gauge("vision_stream_websocket_clients", "Open WebSocket sessions.")
 ws_pushed = Counter("vision_stream_websocket_messages_total", "Messages sent to browsers.", ["type"])
 ws_dropped = Counter("vision_stream_websocket_dropped_total", "Messages a slow browser missed.", ["type"])
@@ -83,15 +113,24 @@ tail_skipped = Counter(
 
 
 def serve(first_port: int, *, host: str = "127.0.0.1", tries: int = 40) -> int:
-    """Serve ``/metrics`` on the first free port from ``first_port`` on; returns it. 0 turns it off."""
+    """Serve ``/metrics``, ``/healthz`` and ``/readyz`` on the first free port from ``first_port`` on; returns it.
+
+    0 turns it off.
+    """
     if first_port == 0:
         return 0
     for port in range(first_port, first_port + tries):
         try:
-            start_http_server(port, addr=host)
+            server = probes.listen(host, port)
         except OSError:
             continue
+        threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
         _log.info("metrics served", url=f"http://{host}:{port}/metrics")
         return port
     _log.warning("no free port for metrics", first=first_port, tried=tries)
     return 0
+
+
+async def beat(loop: str) -> None:
+    """Show until cancelled that the event loop runs: in the gauge, and to ``/healthz``."""
+    await probes.probes.beat(loop, loop_beat.labels(loop).set_to_current_time)

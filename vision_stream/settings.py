@@ -234,6 +234,9 @@ class GatewaySettings(Section):
 
 
 class PrometheusSettings(Section):
+    host: str = Field(
+        default="127.0.0.1", description="address of /metrics, /healthz and /readyz; 0.0.0.0 in a container"
+    )
     port: int = Field(default=9090, ge=0, le=65535, description="first port tried for /metrics of a process; 0: off")
     scrape_interval: str = Field(
         default="15s", pattern=r"^\d+(ms|s|m)$", description="for Prometheus's own configuration; no process reads it"

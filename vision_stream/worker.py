@@ -16,6 +16,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 
 from vision_stream import logs, metrics, topics
 from vision_stream.errors import ConfigError, VisionStreamError
+from vision_stream.probes import probes
 
 if TYPE_CHECKING:
     from vision_stream.app import App
@@ -70,7 +71,15 @@ class Worker(faust.Worker):
 
     async def on_first_start(self) -> None:
         await super().on_first_start()
-        metrics.serve(self._app.settings.monitoring.prometheus.port)
+        self.add_future(metrics.beat("worker"))
+        probes.require("faust", self._why_not_ready)
+        where = self._app.settings.monitoring.prometheus
+        metrics.serve(where.port, host=where.host)
+
+    def _why_not_ready(self) -> str | None:
+        if self._app.rebalancing:
+            return "the group rebalances"
+        return None if self._app.tables.actives_ready else "tables are being recovered"
 
     async def on_startup_finished(self) -> None:
         logs.hush()

@@ -56,6 +56,8 @@ class RedisLink:
         self._rest_s = rest_s
         self._clock = clock
         self._retry_at: float | None = None  # None while Redis answers
+        self._gauge = metrics.redis_up.labels(self.where)
+        self._gauge.set(1)
 
     @property
     def up(self) -> bool:
@@ -116,10 +118,12 @@ class RedisLink:
         if self._retry_at is None:
             _log.warning("Redis is away, going on without it", where=self.where, reason=reason)
         self._retry_at = self._clock() + self._rest_s
+        self._gauge.set(0)
 
     def _returned(self) -> None:
         if self._retry_at is not None:
             self._retry_at = None
+            self._gauge.set(1)
             _log.info("Redis is back", where=self.where)
 
 

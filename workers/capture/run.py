@@ -11,7 +11,9 @@ from typing import Any
 import structlog
 
 from vision_stream import metrics
+from vision_stream.background import Background
 from vision_stream.errors import ConfigError
+from vision_stream.probes import probes
 from vision_stream.redaction import redact_url
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
@@ -77,6 +79,8 @@ async def _run(settings: Settings, plan: Plan) -> int:
     inference, stores = Inference(), open_stores(settings)
     kafka = _kafka_sink(settings)
     tallies = {camera.id: Tally(kafka) for camera in plan.cameras}
+    background = Background()
+    background.spawn(metrics.beat("capture"), name="heartbeat")
     try:
         async with asyncio.timeout(plan.seconds):
             work = asyncio.ensure_future(_cameras(settings, plan, inference, stores, kafka, tallies))
@@ -85,6 +89,7 @@ async def _run(settings: Settings, plan: Plan) -> int:
         if plan.seconds is None:
             raise
     finally:
+        await background.close()
         if kafka is not None:
             await kafka.close()
         await stores.close()
@@ -104,8 +109,12 @@ async def _cameras(
     """Load the detector and run the cameras, each by itself: one that breaks off does not end the others."""
     if kafka is not None:
         await kafka.start()
-    metrics.serve(settings.monitoring.prometheus.port)
+    where = settings.monitoring.prometheus
+    loaded: list[Detector] = []
+    probes.require("detector", lambda: None if loaded else "the model is loading")
+    metrics.serve(where.port, host=where.host)
     detector = await inference.run(open_detector, settings.model)
+    loaded.append(detector)
     workers = [
         _worker(camera, settings, plan, detector, inference, stores, tallies[camera.id]) for camera in plan.cameras
     ]
@@ -163,7 +172,7 @@ def _print(plan: Plan, settings: Settings, tallies: dict[str, Tally], kafka: Any
         return
     for name, source, report in rows:
         print(as_text(name, source, f"{settings.model.backend} {model}", report))
-        if report["frames"] and not report["objects_by_label"] and settings.model.path == "demo":
-            print("  the demo model knows simulated scenes only: give a model of your own with --model")
+    if settings.model.path == "demo" and not all(source.startswith("sim:") for _, source, _ in rows):
+        print("The demo model knows simulated scenes only, and errs on real ones: give one of your own with --model.")
     if kafka is not None:
         print(f"Kafka confirmed {kafka.confirmed} detections; {kafka.dropped} messages dropped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from contextlib import aclosing
 
@@ -75,6 +76,7 @@ class CaptureWorker:
     async def run(self) -> None:
         """Raises SourceError: a source that is not live broke off, or could not be opened."""
         background = Background()
+        metrics.last_frame.labels(self.camera_id).set_to_current_time()
         background.spawn(self._repeat_status(), name=f"status of {self.camera_id}")
         try:
             async with aclosing(self._feed.frames()) as frames:
@@ -82,9 +84,12 @@ class CaptureWorker:
                     await self._handle(frame)
         finally:
             await background.close()
+            if not isinstance(sys.exception(), Exception):  # broke off: the gauge stays, grows old and wakes somebody
+                metrics.last_frame.remove(self.camera_id)
             await self._status.change("disabled", "the worker ended")
 
     async def _handle(self, frame: Frame) -> None:
+        metrics.last_frame.labels(self.camera_id).set(frame.captured_at)
         seen = await self._observe(frame)
         if seen is None:
             metrics.frames_skipped.labels(self.camera_id, "detector failed").inc()
