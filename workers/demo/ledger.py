@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from msgspec import Struct
 
 from vision_stream.messages import (
@@ -77,21 +77,18 @@ async def settled(settings: Settings, within_s: float) -> Ledger:
 
 
 async def _messages(servers: str, topic: str) -> list[bytes]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest")
     await consumer.start()
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
-            return await _read_to_end(consumer, topic)
+            return await _read_to_end(consumer)
     finally:
         await consumer.stop()
 
 
-async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[bytes]:
-    numbers = consumer.partitions_for_topic(topic) or await _partitions(consumer, topic)
-    partitions = [TopicPartition(topic, n) for n in sorted(numbers)]
-    if not partitions:
-        return []
-    consumer.assign(partitions)
+async def _read_to_end(consumer: AIOKafkaConsumer) -> list[bytes]:
+    """All messages of the consumer's topic up to the ends that it has now."""
+    partitions = sorted(consumer.assignment())
     ends = await consumer.end_offsets(partitions)
     await consumer.seek_to_beginning(*partitions)
     found: list[bytes] = []
@@ -99,8 +96,3 @@ async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[bytes]:
         for batch in (await consumer.getmany(timeout_ms=200)).values():
             found += [record.value for record in batch if record.value is not None]
     return found
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer.topics()  # asks the broker for all of them
-    return consumer.partitions_for_topic(topic) or set()
