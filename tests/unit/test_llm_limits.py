@@ -64,6 +64,24 @@ def test_the_first_stamp_counts():
     assert window.free_at() == 11.2
 
 
+def test_a_refusal_of_what_was_allowed_widens_the_windows_and_answers_take_that_back():
+    limits = key_limits(1, None)
+    limits.widen()
+    limits.take(10.0)
+    assert limits.free_at() == pytest.approx(11.05)
+    for _ in range(5000):
+        limits.relax()
+    assert limits.free_at() == pytest.approx(11.025)
+
+
+def test_windows_widen_only_so_far():
+    limits = key_limits(1, None)
+    for _ in range(1000):
+        limits.widen()
+    limits.take(10.0)
+    assert limits.free_at() <= 11.275
+
+
 @given(
     limit=st.integers(1, 10),
     calls=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 5)), min_size=1, max_size=100),

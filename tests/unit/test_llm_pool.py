@@ -78,11 +78,21 @@ def test_a_rate_limited_key_cools_for_what_the_provider_says_within_reason(said,
     assert pool.acquire(now=100.0) == WaitUntil(at=until)
 
 
-def test_a_key_that_is_rate_limited_again_cools_for_the_longer_of_the_two():
+def test_a_key_that_is_rate_limited_again_cools_for_twice_what_the_provider_says():
     pool = a_pool(min_cooldown=5.0)
     pool.report_rate_limited(take(pool), now=0.0, retry_after=0.4)
     pool.report_rate_limited(take(pool, now=1.0), now=1.0, retry_after=0.4)
-    assert pool.acquire(now=1.0) == WaitUntil(at=16.0)
+    assert pool.acquire(now=1.0) == WaitUntil(at=1.8)
+
+
+def test_calls_that_were_in_flight_when_a_key_cooled_are_no_second_failure_when_they_fail_later():
+    pool = a_pool(min_cooldown=5.0)
+    first, late = take(pool), take(pool)
+    pool.report_rate_limited(first, now=0.0, retry_after=0.1)
+    pool.report_answered(take(pool, now=0.2), now=0.3)
+    pool.report_rate_limited(late, now=0.4, retry_after=0.1)
+    assert pool.acquire(now=0.4) == WaitUntil(at=0.5)
+    assert pool.status("key-001", now=0.4).failures == 0
 
 
 def test_a_request_that_was_to_blame_takes_its_keys_cooldown_back():

@@ -92,9 +92,9 @@ async def test_a_process_that_is_killed_takes_no_lock_with_it(tmp_path):
 
 def test_what_one_reserves_the_other_does_not_get(tmp_path):
     one, other = a_pool(tmp_path, rpm_limit=2), a_pool(tmp_path, rpm_limit=2)
-    leases = [one.acquire(100.0), other.acquire(100.0)]
-    assert all(isinstance(lease, Lease) for lease in leases)
-    for pool, lease in zip((one, other), leases, strict=True):
+    for pool in (one, other):
+        lease = pool.acquire(100.0)
+        assert isinstance(lease, Lease)
         pool.report_sent(lease, now=100.0)
     assert one.acquire(100.1) == other.acquire(100.1) == WaitUntil(at=160.025)
 

@@ -34,12 +34,12 @@ class KeyState:
     """Mutable, and touched by its pool alone."""
 
     __slots__ = (
-        "_key", "_limits", "calls", "cooling_until", "credit", "disabled", "failures", "id", "in_flight",
-        "last_cooldown", "needs_probe", "priority", "probing", "reason", "success",
+        "_key", "calls", "cooldowns", "cooling_until", "credit", "disabled", "failures", "id", "in_flight",
+        "last_cooldown", "limits", "needs_probe", "priority", "probing", "reason", "success",
     )  # fmt: skip
 
     def __init__(self, key: PooledKey, limits: KeyLimits) -> None:
-        self._key, self._limits = key, limits
+        self._key, self.limits = key, limits
         self.id, self.priority = key.id, key.priority
         self.in_flight = 0
         self.calls = 0
@@ -47,6 +47,7 @@ class KeyState:
         self.cooling_until = -math.inf
         self.last_cooldown = 0.0
         self.failures = 0
+        self.cooldowns = 0  # ever
         self.needs_probe = False
         self.probing = False
         self.disabled = False
@@ -60,11 +61,11 @@ class KeyState:
 
     def free_at(self, now: float) -> float:
         """When cooldown and limits allow the next call, or are worth another look."""
-        return max(self.cooling_until, self._limits.look_again_at(now))
+        return max(self.cooling_until, self.limits.look_again_at(now))
 
     def book(self, now: float) -> Slots | None:
         """Reserve a call; None: another process took the last slot."""
-        slots = self._limits.reserve(now)
+        slots = self.limits.reserve(now)
         if slots is not None:
             self.in_flight += 1
             self.calls += 1
@@ -72,10 +73,10 @@ class KeyState:
         return slots
 
     def stamp(self, slots: Slots, now: float) -> None:
-        self._limits.stamp(slots, now)
+        self.limits.stamp(slots, now)
 
     def end(self, lease: Lease, now: float) -> None:
-        self._limits.stamp(lease.slots, now)  # a call that never said when it went out went out by now
+        self.limits.stamp(lease.slots, now)  # a call that never said when it went out went out by now
         self.in_flight -= 1
         if lease.probe:
             self.probing = False

@@ -15,6 +15,8 @@ from array import array
 from collections.abc import Iterable, MutableSequence
 
 JITTER_S = 0.025  # a request's way to the provider varies. Smaller: 429s under load. Larger: more of qps_limit unused.
+MAX_WIDER_S = 0.25  # beside that, for a key that answers 429 to what we allow
+RELAX = 0.998  # of it is left after an answer: half after 350 calls
 LOOK_AGAIN_S = 0.02  # after another process was quicker. Sooner: cores spent on it. Later: a free slot waits longer.
 PENDING_S = 60.0  # no call lives longer: a reservation that nobody stamped (a crash) holds its slot this long
 
@@ -81,12 +83,30 @@ Slots = tuple[int, ...]  # one a window
 
 
 class KeyLimits:
-    """All limits of one key: a call may go when every window has room."""
+    """All limits of one key: a call may go when every window has room.
 
-    __slots__ = ("windows",)
+    A provider that refuses what our windows allow sees requests come closer together than we sent them: each refusal
+    widens the windows a little, and answers take that back slowly.
+    """
+
+    __slots__ = ("_spans", "_wider_s", "windows")
 
     def __init__(self, windows: Iterable[SlidingWindow]) -> None:
         self.windows = tuple(windows)
+        self._spans = tuple(window.span_s for window in self.windows)
+        self._wider_s = 0.0
+
+    def widen(self) -> None:
+        self._set_wider(min(self._wider_s + JITTER_S, MAX_WIDER_S))
+
+    def relax(self) -> None:
+        if self._wider_s:
+            self._set_wider(self._wider_s * RELAX if self._wider_s > JITTER_S / 100 else 0.0)
+
+    def _set_wider(self, seconds: float) -> None:
+        self._wider_s = seconds
+        for window, span_s in zip(self.windows, self._spans, strict=True):
+            window.span_s = span_s + seconds
 
     def free_at(self) -> float:
         """When the next call may go; ``-inf`` where nothing is limited."""

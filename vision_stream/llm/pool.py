@@ -15,6 +15,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from msgspec import Struct
 
@@ -27,12 +28,14 @@ from vision_stream.settings import LLMSettings
 MAX_RETRY_AFTER_S = 86_400.0  # A provider may say "tomorrow". Larger: one broken header rests a key for ever.
 
 
-class Lease(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Lease:
     """The right to one call with a key. ``probe``: the first after a cooldown; no other goes before its report."""
 
     key_id: str
     probe: bool = False
-    slots: Slots = ()  # reserved in the key's limits
+    slots: Slots = field(default=(), compare=False)  # reserved in the key's limits
+    cooldowns: int = field(default=0, compare=False)  # that the key had had by then
 
 
 class WaitUntil(Struct, frozen=True):
@@ -117,7 +120,7 @@ class KeyPool:
             key = self._choose(free)
             probe, slots = key.needs_probe, key.book(now)
             if slots is not None:
-                return Lease(key.id, probe, slots)
+                return Lease(key.id, probe, slots, key.cooldowns)
             free.remove(key)  # another process was quicker
             earliest = min(earliest, now + LOOK_AGAIN_S)
         if earliest < math.inf:
@@ -138,6 +141,7 @@ class KeyPool:
         key = self._keys[lease.key_id]
         key.end(lease, now)
         key.success.add(True, now)
+        key.limits.relax()
         if lease.probe or key.cooling_until <= now:
             key.recover()
 
@@ -148,7 +152,8 @@ class KeyPool:
     def report_rate_limited(
         self, lease: Lease, now: float, retry_after: float | None = None, reason: str = "rate limited"
     ) -> None:
-        """A 429: the key cools for ``retry_after`` seconds, or a grown cooldown; when it comes again, the longer."""
+        """A 429: the key cools for ``retry_after`` seconds, twice that when it comes again; else a grown cooldown."""
+        self._keys[lease.key_id].limits.widen()
         self._cool(lease, now, min(retry_after or 0.0, MAX_RETRY_AFTER_S), reason)
 
     def report_unauthorized(self, lease: Lease, now: float, reason: str = "unauthorized") -> bool:
@@ -162,14 +167,21 @@ class KeyPool:
         key = self._keys[lease.key_id]
         key.end(lease, now)
         key.success.add(False, now)
-        if key.cooling_until > now:  # one of many in flight when it began: not one more failure in a row
+        if key.cooling_until > now or lease.cooldowns < key.cooldowns:
+            # One of many in flight when the key began to cool: not one more failure in a row.
             key.cooling_until = max(key.cooling_until, now + floor)
             return
-        first = key.failures == 0
-        grown = self._min_cooldown if first else self._uniform(self._min_cooldown, 3 * key.last_cooldown)
-        key.last_cooldown = min(grown, self._max_cooldown)
-        key.cool(until=now + (floor if first and floor else max(floor, key.last_cooldown)), reason=reason)
+        key.cool(until=now + self._cooldown(key, floor), reason=reason)
+        key.cooldowns += 1
         key.failures += 1
+
+    def _cooldown(self, key: KeyState, floor: float) -> float:
+        """Seconds: as the provider says, doubled with each failure in a row, else with decorrelated jitter."""
+        if floor > 0:
+            return max(floor, min(floor * 2 ** min(key.failures, 16), self._max_cooldown))
+        grown = self._uniform(self._min_cooldown, 3 * key.last_cooldown) if key.last_cooldown else self._min_cooldown
+        key.last_cooldown = min(grown, self._max_cooldown)
+        return key.last_cooldown
 
     # -- what others know, and operators want
 
