@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 from structlog.testing import capture_logs
 
@@ -173,3 +174,22 @@ async def test_a_message_that_kafka_refuses_is_counted_and_the_next_goes_through
         await sink.detection(a_detection(sequence=2))
         await eventually(lambda: sink.confirmed == 1, within_s=10)
     assert sink.dropped == 1
+
+
+@pytest.mark.slow
+async def test_a_broker_that_comes_back_empty_gets_what_is_new():
+    (port,) = free_ports(1)
+    settings = Settings.model_validate(
+        {"enable_kafka_streaming": True, "kafka": {"bootstrap_servers": [f"127.0.0.1:{port}"]}}
+    )
+    async with a_sink(settings) as sink:
+        async with KafkaBroker(port=port):
+            await topics.ensure(settings, wait_s=20)
+            await sink.detection(a_detection(sequence=1))
+            await eventually(lambda: sink.confirmed == 1, within_s=15)
+        async with KafkaBroker(port=port):  # its data was temporary: topics and producer ids are gone
+            await sink.detection(a_detection(sequence=2))
+            await topics.ensure(settings, wait_s=20)
+            await eventually(lambda: sink.confirmed == 2, within_s=40)
+            messages = await read_all(settings, settings.kafka.topics.detection_results.name)
+    assert of_camera(messages, "cam-01") == [2]
