@@ -93,8 +93,7 @@ def settings_for(kafka, prefix: str, partitions: int = 4) -> Settings:
 def three_groups(camera_id: str) -> Detection:
     objects = tuple(an_object(n, "car" if n % 2 else "person", x=100 + 300 * (n // 2) + 30 * (n % 2)) for n in range(6))
     groups = [a_group(g, *objects[2 * g : 2 * g + 2]) for g in range(3)]
-    times = StageTimes(captured_at=time.time(), detected_at=time.time())
-    return a_detection(*groups, camera_id=camera_id, objects=objects, times=times)
+    return a_detection(*groups, camera_id=camera_id, objects=objects, captured_at=time.time())
 
 
 async def test_one_detection_with_three_groups_gives_one_assessment_with_the_right_maximum(streaming: Streaming):
