@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from vision_stream.errors import ConfigError
 from vision_stream.settings import ROLES, Role, Settings, TopicSettings
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ TABLES: dict[Role, str] = {
     "result_aggregator": "pending_assessments",
 }
 GLOBAL_TABLES = frozenset({"key_cooldowns"})  # every worker reads all of it: one partition is enough
-MEETING = ("detection_results", "assessment_tasks", "risk_assessment_results", "camera_assessments")
 
 MIB = 1 << 20
 MINUTE_MS = 60_000
@@ -63,11 +61,14 @@ def changelog(settings: Settings, table: str) -> str:
 
 
 def changelogs(settings: Settings) -> tuple[TopicSpec, ...]:
-    """Changelog topics of the tables that a worker with these roles owns."""
+    """Changelog topics of the tables that a worker with these roles owns.
+
+    ``Settings`` sees to it that the topics that meet in a table have one number of partitions, which is also its own.
+    """
     return tuple(
         TopicSpec(
             name=changelog(settings, table),
-            partitions=1 if table in GLOBAL_TABLES else _common_partitions(settings),
+            partitions=1 if table in GLOBAL_TABLES else settings.kafka.topics.detection_results.partitions,
             replication_factor=settings.kafka.replication_factor,
             config=_compacted() | _in_sync(settings),
             said_in="a table has as many partitions as the topics that its agent reads",
@@ -78,22 +79,10 @@ def changelogs(settings: Settings) -> tuple[TopicSpec, ...]:
 
 
 def specs(settings: Settings) -> tuple[TopicSpec, ...]:
-    """All topics that a worker with these settings needs.
-
-    Raises:
-        ConfigError: topics that meet in an agent or a table differ in their number of partitions, or two share a name.
-    """
+    """All topics that a worker with these settings needs."""
     topics = settings.kafka.topics
-    _common_partitions(settings)
-    found = tuple(_client_topic(settings, field, getattr(topics, field)) for field in type(topics).model_fields)
-    found += changelogs(settings)
-    names = [spec.name for spec in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(
-                f"two topics are named {name!r}", remedy="give each topic in config/kafka.yaml its own name"
-            )
-    return found
+    clients = tuple(_client_topic(settings, field, getattr(topics, field)) for field in type(topics).model_fields)
+    return clients + changelogs(settings)
 
 
 async def ensure(
@@ -118,17 +107,6 @@ async def ensure(
         raise_partitions=raise_partitions,
         update=update,
     )
-
-
-def _common_partitions(settings: Settings) -> int:
-    counts = {name: getattr(settings.kafka.topics, name).partitions for name in MEETING}
-    if len(set(counts.values())) > 1:
-        raise ConfigError(
-            "topics that meet in a table have different numbers of partitions: "
-            + ", ".join(f"{name} {count}" for name, count in counts.items()),
-            remedy="give these the same number under topics: in config/kafka.yaml",
-        )
-    return counts[MEETING[0]]
 
 
 def _client_topic(settings: Settings, field: str, topic: TopicSettings) -> TopicSpec:

@@ -34,7 +34,7 @@ async def make_topic(broker: KafkaBroker, name: str, copies: int = 1) -> None:
 
 
 async def send(broker: KafkaBroker, topic: str, value: bytes) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=list(broker.bootstrap_servers), acks="all")
+    producer = AIOKafkaProducer(bootstrap_servers=",".join(broker.bootstrap_servers), acks="all")
     await producer.start()
     try:
         await asyncio.wait_for(producer.send_and_wait(topic, value), 20)
@@ -43,7 +43,7 @@ async def send(broker: KafkaBroker, topic: str, value: bytes) -> None:
 
 
 async def first(broker: KafkaBroker, topic: str) -> bytes | None:
-    consumer = AIOKafkaConsumer(bootstrap_servers=list(broker.bootstrap_servers), auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(bootstrap_servers=",".join(broker.bootstrap_servers), auto_offset_reset="earliest")
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
