@@ -11,11 +11,14 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vision_stream.errors import MessageError
 from vision_stream.messages import Alert, decode, encode
 from vision_stream.stores.expiring import ExpiringBytes
-from vision_stream.stores.redis_link import RedisLink
+
+if TYPE_CHECKING:
+    from vision_stream.stores.redis_link import RedisLink
 
 ALERTS_KEPT = 100  # of one camera
 MAX_CAMERAS = 5000

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vision_stream.stores.expiring import ExpiringBytes
-from vision_stream.stores.redis_link import RedisLink
+
+if TYPE_CHECKING:
+    from vision_stream.stores.redis_link import RedisLink
 
 MAX_BYTES = 64 * 2**20  # of one process; 768 px JPEGs are 30 to 100 KB, so about a thousand
 MAX_ITEMS = 5000

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vision_stream.stores.expiring import ExpiringBytes
-from vision_stream.stores.redis_link import RedisLink
+
+if TYPE_CHECKING:
+    from vision_stream.stores.redis_link import RedisLink
 
 MAX_CAMERAS = 1000
 MAX_BYTES = 128 * 2**20  # a 640 px frame is 40 to 100 KB
