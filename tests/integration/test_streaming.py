@@ -16,8 +16,8 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
 from tests.builders import a_detection, a_group, an_object
-from tests.faults.harness import Cameras, World, audit, open_world
-from tests.faults.harness.audit import INPUTS, committed, read_all, records
+from tests.faults.harness import Cameras, World, audit, committed, open_world
+from tests.faults.harness.audit import INPUTS, read_all, records
 from tests.faults.harness.world import Worker
 from tests.waiting import eventually
 from vision_stream.messages import (
@@ -29,6 +29,7 @@ from vision_stream.messages import (
     Expired,
     GroupAssessment,
     Overdue,
+    RiskLevel,
     StageTimes,
     decode,
     encode,
@@ -71,7 +72,7 @@ async def streaming(kafka, tmp_path_factory) -> AsyncIterator[Streaming]:
     async with open_world(settings, tmp_path_factory.mktemp("streaming"), topics_made=False) as world:
         worker = world.worker("a", ALGO_MONITORING_PROMETHEUS_PORT="19200")
         await worker.start()  # on an empty broker: it makes the topics
-        producer = AIOKafkaProducer(bootstrap_servers=list(kafka.bootstrap_servers), acks="all")
+        producer = AIOKafkaProducer(bootstrap_servers=",".join(kafka.bootstrap_servers), acks="all")
         await producer.start()
         yield Streaming(world, worker, producer)
         await producer.stop()
@@ -111,7 +112,7 @@ async def test_one_detection_with_three_groups_gives_one_assessment_with_the_rig
     assert [a.group.index for a in assessment.assessments] == [0, 1, 2]
     payloads = await read_all(streaming.settings, "risk_assessment_results")
     results = [decode(m, GroupAssessment | Overdue) for m in payloads if b'"outcome"' in m]
-    levels = [r.risk_level for r in results if isinstance(r, Assessed) and r.camera_id == "cam-three"]
+    levels: list[RiskLevel] = [r.risk_level for r in results if isinstance(r, Assessed) and r.camera_id == "cam-three"]
     assert len(levels) == 3
     assert assessment.max_risk_level == max_risk(levels)
 

@@ -46,7 +46,7 @@ class App:
 class Event:
     def __init__(self, offset: int, key: bytes, value: bytes, generation: int = 1) -> None:
         self.message = ConsumerMessage(
-            TOPIC, 0, offset, 1.0, 0, (), key, value, None, tp=PLACE, generation_id=generation
+            TOPIC, 0, offset, 1.0, 0, [], key, value, None, tp=PLACE, generation_id=generation
         )
 
 

@@ -2,13 +2,14 @@
 
     World     the workers as processes of `faust -A vision_stream worker`, the LLM simulator, their environment
     Cameras   a steady load of detections, each with groups that the gate lets pass; knows what the brokers took
-    audit     reads all topics from their start, and says what is missing in which hop, and how far is committed
+    Auditor   reads all topics from their start, and says what is missing in which hop; ``audit`` does so once
+    committed says what is not committed
 
 A fault is whatever a test does to a worker, the broker or Redis in between.
 """
 
-from tests.faults.harness.audit import Findings, audit
+from tests.faults.harness.audit import Auditor, Findings, audit, committed
 from tests.faults.harness.cameras import Cameras
 from tests.faults.harness.world import World, open_world
 
-__all__ = ["Cameras", "Findings", "World", "audit", "open_world"]
+__all__ = ["Auditor", "Cameras", "Findings", "World", "audit", "committed", "open_world"]

@@ -13,10 +13,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.waiting import eventually
 from vision_stream import topics
+from vision_stream.background import Background
 from vision_stream.messages import (
     AssessmentTask,
     CameraAssessment,
     CameraMessage,
+    DeadLetter,
     Detection,
     GroupAssessment,
     Overdue,
@@ -38,15 +40,14 @@ class Findings:
     without_outcome: list[str] = field(default_factory=list)
     without_join: list[str] = field(default_factory=list)  # request ids
     wrong_join: list[str] = field(default_factory=list)  # complete, and yet not of all groups
-    dead_letters: int = 0
+    dead_letters: list[str] = field(default_factory=list)  # errors
     repeated: dict[str, int] = field(default_factory=dict)  # by topic: allowed, at least once
     outcomes: dict[str, int] = field(default_factory=dict)
-    uncommitted: dict[str, int] = field(default_factory=dict)  # messages by partition
 
     @property
     def lost(self) -> int:
-        missing = (self.not_in_topic, self.without_task, self.without_outcome, self.without_join, self.wrong_join)
-        return sum(map(len, missing)) + self.dead_letters
+        hops = (self.not_in_topic, self.without_task, self.without_outcome, self.without_join, self.wrong_join)
+        return sum(map(len, hops)) + len(self.dead_letters)
 
     def __str__(self) -> str:
         shown = {name: value for name, value in vars(self).items() if value}
@@ -54,18 +55,89 @@ class Findings:
 
 
 async def audit(settings: Settings, detections: Iterable[Detection], within_s: float = 60.0) -> Findings:
-    """Wait until all is through, or ``within_s`` seconds have passed, and say what is not."""
-    expected = list(detections)
-    found = Findings()
+    """Read all topics from their start until all is through, or ``within_s`` seconds have passed; say what is not."""
+    async with Auditor(settings) as auditor:
+        return await auditor.settled(detections, within_s)
 
-    async def whole() -> bool:
-        nonlocal found
-        found = await _content(settings, expected)
-        return not found.lost
 
-    with suppress(AssertionError):
-        await eventually(whole, within_s, every_s=1.0)
-    return found
+class Auditor:
+    """Reads along: ``async with Auditor(settings) as auditor``, then ask as often as wanted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topics = {getattr(settings.kafka.topics, name).name: name for name in (*INPUTS, "dead_letters")}
+        self._places = [TopicPartition(topic, n) for topic, name in self._topics.items()
+                        for n in range(getattr(settings.kafka.topics, name).partitions)]  # fmt: skip
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=",".join(settings.kafka.bootstrap_servers), group_id=None, auto_offset_reset="earliest"
+        )
+        self._work = Background()
+        self.detections: Counter[str] = Counter()
+        self.tasks: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.joins: dict[str, list[CameraAssessment]] = {}
+        self.dead_letters: list[DeadLetter] = []
+
+    async def __aenter__(self) -> Auditor:
+        await self._consumer.start()
+        self._consumer.assign(self._places)
+        await self._consumer.seek_to_beginning(*self._places)
+        self._work.spawn(self._read(), name="auditor")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._work.close()
+        await self._consumer.stop()
+
+    async def settled(self, detections: Iterable[Detection], within_s: float) -> Findings:
+        """Wait until nothing is missing, at most ``within_s`` seconds."""
+        expected = list(detections)
+        with suppress(AssertionError):
+            await eventually(lambda: not self.findings(expected).lost, within_s, every_s=0.1)
+        return self.findings(expected)
+
+    def findings(self, expected: Iterable[Detection]) -> Findings:
+        expected = list(expected)
+        wanted = {f"{d.detection_id}/{g.index}" for d in expected for g in d.groups}
+        requests = [d for d in expected if d.groups]
+        return Findings(
+            detections=len(expected),
+            not_in_topic=sorted({d.detection_id for d in expected} - self.detections.keys()),
+            without_task=sorted(wanted - self.tasks.keys()),
+            without_outcome=sorted(wanted - self.outcomes.keys()),
+            without_join=sorted({d.detection_id for d in requests} - self.joins.keys()),
+            wrong_join=sorted(d.detection_id for d in requests if _is_wrong(d, self.joins)),
+            dead_letters=[letter.error for letter in self.dead_letters],
+            repeated={
+                "detection_results": self.detections.total() - len(self.detections),
+                "assessment_tasks": self.tasks.total() - len(self.tasks),
+                "risk_assessment_results": self.outcomes.total() - len(self.outcomes),
+                "camera_assessments": sum(map(len, self.joins.values())) - len(self.joins),
+            },
+            outcomes=dict(self.kinds),
+        )
+
+    async def _read(self) -> None:
+        async for record in self._consumer:
+            self._take(self._topics[record.topic], record.value)
+
+    def _take(self, name: str, value: bytes | None) -> None:
+        match name:
+            case "detection_results":
+                self.detections[decode(value, Detection).detection_id] += 1
+            case "assessment_tasks":
+                self.tasks[decode(value, AssessmentTask).task_id] += 1
+            case "risk_assessment_results":
+                result = decode(value, GroupAssessment | Overdue)
+                self.kinds[str(result.__struct_config__.tag)] += 1
+                if not isinstance(result, Overdue):
+                    self.outcomes[result.task_id] += 1
+            case "camera_assessments":
+                message = decode(value, CameraMessage)
+                if isinstance(message, CameraAssessment):
+                    self.joins.setdefault(message.request_id, []).append(message)
+            case _:
+                self.dead_letters.append(decode(value, DeadLetter))
 
 
 async def committed(settings: Settings, within_s: float = 10.0, *, inputs: Iterable[str] = INPUTS) -> dict[str, int]:
@@ -80,36 +152,6 @@ async def committed(settings: Settings, within_s: float = 10.0, *, inputs: Itera
     with suppress(AssertionError):
         await eventually(none, within_s, every_s=1.0)
     return left
-
-
-async def _content(settings: Settings, expected: list[Detection]) -> Findings:
-    messages = {name: await read_all(settings, name) for name in (*INPUTS, "dead_letters")}
-    ids = {decode(m, Detection).detection_id for m in messages["detection_results"]}
-    tasks = Counter(decode(m, AssessmentTask).task_id for m in messages["assessment_tasks"])
-    results = [decode(m, GroupAssessment | Overdue) for m in messages["risk_assessment_results"]]
-    outcomes = Counter(r.task_id for r in results if not isinstance(r, Overdue))
-    joins = [decode(m, CameraMessage) for m in messages["camera_assessments"]]
-    requests: dict[str, list[CameraAssessment]] = {}
-    for join in joins:
-        if isinstance(join, CameraAssessment):
-            requests.setdefault(join.request_id, []).append(join)
-    wanted = {f"{d.detection_id}/{g.index}" for d in expected for g in d.groups}
-    return Findings(
-        detections=len(expected),
-        not_in_topic=sorted({d.detection_id for d in expected} - ids),
-        without_task=sorted(wanted - tasks.keys()),
-        without_outcome=sorted(wanted - outcomes.keys()),
-        without_join=sorted({d.detection_id for d in expected if d.groups} - requests.keys()),
-        wrong_join=sorted(d.detection_id for d in expected if d.groups and _is_wrong(d, requests)),
-        dead_letters=len(messages["dead_letters"]),
-        repeated={
-            "detection_results": len(messages["detection_results"]) - len(ids),
-            "assessment_tasks": tasks.total() - len(tasks),
-            "risk_assessment_results": outcomes.total() - len(outcomes),
-            "camera_assessments": sum(map(len, requests.values())) - len(requests),
-        },
-        outcomes=dict(Counter(r.__struct_config__.tag for r in results)),
-    )
 
 
 def _is_wrong(detection: Detection, requests: Mapping[str, list[CameraAssessment]]) -> bool:
@@ -129,7 +171,7 @@ async def read_all(settings: Settings, name: str) -> list[bytes]:
 
 async def records(settings: Settings, topic: str, partitions: int) -> list[Any]:
     """All records of a topic, with their places."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka.bootstrap_servers), group_id=None)
+    consumer = AIOKafkaConsumer(bootstrap_servers=",".join(settings.kafka.bootstrap_servers), group_id=None)
     await consumer.start()
     try:
         places = [TopicPartition(topic, n) for n in range(partitions)]
@@ -146,7 +188,7 @@ async def records(settings: Settings, topic: str, partitions: int) -> list[Any]:
 
 async def uncommitted(settings: Settings, names: Iterable[str] = INPUTS) -> dict[str, int]:
     """Messages beyond the committed offset, by partition of the agents' inputs."""
-    servers = list(settings.kafka.bootstrap_servers)
+    servers = ",".join(settings.kafka.bootstrap_servers)
     admin, consumer = AIOKafkaAdminClient(bootstrap_servers=servers), AIOKafkaConsumer(bootstrap_servers=servers)
     await admin.start()
     await consumer.start()

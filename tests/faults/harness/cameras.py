@@ -31,7 +31,7 @@ class Cameras:
 
     async def __aenter__(self) -> Cameras:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=list(self._settings.kafka.bootstrap_servers),
+            bootstrap_servers=",".join(self._settings.kafka.bootstrap_servers),
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=120_000,  # a broker that is away for less loses nothing

@@ -29,9 +29,9 @@ class WorkerEnded(Exception):
 class Worker:
     """One `faust -A vision_stream worker`."""
 
-    def __init__(self, name: str, environ: dict[str, str], directory: Path) -> None:
+    def __init__(self, name: str, environ: dict[str, str], directory: Path, app: str) -> None:
         (self.port,) = free_ports(1)
-        argv = (sys.executable, "-m", "faust", "-A", "vision_stream", "worker", "--web-port", str(self.port))
+        argv = (sys.executable, "-m", "faust", "-A", app, "worker", "--web-port", str(self.port))
         self.log = directory / f"{name}.log"
         self.process = ServerProcess(name, argv, log=self.log, cwd=ROOT, environ=environ)
         self.name = name
@@ -78,9 +78,9 @@ class World:
         self._environ = environ
         self._workers: list[Worker] = []
 
-    def worker(self, name: str, **environ: str) -> Worker:
+    def worker(self, name: str, *, app: str = "vision_stream", **environ: str) -> Worker:
         """A worker that does not run yet; the world ends it."""
-        worker = Worker(name, self._environ | environ, self.directory)
+        worker = Worker(name, self._environ | environ, self.directory, app)
         self._workers.append(worker)
         return worker
 
