@@ -66,14 +66,16 @@ def train(
     workdir: Annotated[Path | None, typer.Option(help="Pictures and runs; a temporary directory unless given.")] = None,
     images: Annotated[int, typer.Option(help="Training pictures to render.")] = 6000,
     epochs: Annotated[int, typer.Option(help="Passes over them.")] = 6,
+    minutes: Annotated[float, typer.Option(help="Fit the passes into this time instead.")] = 0.0,
+    start_from: Annotated[Path | None, typer.Option(help="Weights (.pt) to go on from; none: from scratch.")] = None,
     threads: Threads = 2,
     output: Annotated[Path, typer.Option(help="Where the ONNX file goes.")] = MODEL,
 ) -> None:
-    """Render pictures, train from scratch, export."""
+    """Render pictures, train, export."""
     workdir = workdir or Path(tempfile.mkdtemp(prefix="vision-stream-train-"))
     _keep_ultralytics_at_home(workdir)
     data = _write_dataset(workdir / "data", images)
-    weights = _train(workdir, data, epochs, threads)
+    weights = _train(workdir, data, epochs, minutes, start_from, threads)
     _export(weights, output)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB, from {weights}")
 
@@ -254,6 +256,8 @@ def _keep_ultralytics_at_home(workdir: Path) -> None:
 def _write_dataset(folder: Path, images: int) -> Path:
     """Pictures and labels as ultralytics reads them; the path of the data file."""
     for split, first_seed, count in (("train", TRAIN_SEEDS, images), ("val", CHECK_SEEDS, 200)):
+        if (folder / f"{split}.txt").exists():  # of an earlier run in this directory
+            continue
         (folder / "images" / split).mkdir(parents=True, exist_ok=True)
         (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
         for i, picture in enumerate(pictures(first_seed, count, per_scene=3)):
@@ -263,9 +267,10 @@ def _write_dataset(folder: Path, images: int) -> Path:
             small = cv2.resize(picture.image, PIXEL_SIZE, interpolation=how)
             cv2.imwrite(str(folder / "images" / split / f"{name}.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 90])
             (folder / "labels" / split / f"{name}.txt").write_text(_label_lines(picture))
+        (folder / f"{split}.txt").write_text("\n".join(map(str, sorted((folder / "images" / split).iterdir()))))
     names = dict(enumerate(LABELS))
     data = folder / "data.yaml"  # JSON is YAML.
-    data.write_text(json.dumps({"path": str(folder), "train": "images/train", "val": "images/val", "names": names}))
+    data.write_text(json.dumps({"path": str(folder), "train": "train.txt", "val": "val.txt", "names": names}))
     return data
 
 
@@ -279,7 +284,7 @@ def _label_lines(picture: Picture) -> str:
     return "\n".join(lines)
 
 
-def _train(workdir: Path, data: Path, epochs: int, threads: int) -> Path:
+def _train(workdir: Path, data: Path, epochs: int, minutes: float, start_from: Path | None, threads: int) -> Path:
     import torch
     import ultralytics
     import yaml
@@ -292,15 +297,19 @@ def _train(workdir: Path, data: Path, epochs: int, threads: int) -> Path:
     narrow = workdir / "yolo11n.yaml"
     narrow.write_text(yaml.safe_dump(architecture))
     model = YOLO(str(narrow))
+    if start_from:
+        model.load(str(start_from))
     model.add_callback("on_train_start", lambda _: torch.set_num_threads(threads))  # ultralytics leaves one core idle
     batch = 16
+    # Going on needs no warming up, and a rate below the one that it stopped at: the optimizer starts anew.
+    rate = {"lr0": 0.0012, "warmup_epochs": 0.0} if start_from else {"lr0": 0.002, "warmup_epochs": 0.3}
     model.train(
-        data=str(data), epochs=epochs, imgsz=max(INPUT), rect=True, batch=batch, nbs=batch, workers=1, device="cpu",
-        pretrained=False, amp=False, optimizer="AdamW", lr0=0.002, lrf=0.02, cos_lr=True, warmup_epochs=0.3,
-        weight_decay=0.0005, mosaic=0.0, fliplr=0.5, translate=0.05, scale=0.2, hsv_h=0.01, hsv_s=0.4, hsv_v=0.3,
-        erasing=0.0, plots=False, seed=0, project=str(workdir / "runs"), name="demo", exist_ok=True,
+        data=str(data), epochs=epochs, time=minutes / 60 or None, imgsz=max(INPUT), rect=True, batch=batch, nbs=batch,
+        workers=1, device="cpu", amp=False, optimizer="AdamW", lrf=0.02, cos_lr=True, weight_decay=0.0005,
+        mosaic=0.0, fliplr=0.5, translate=0.05, scale=0.2, hsv_h=0.01, hsv_s=0.4, hsv_v=0.3, erasing=0.0,
+        val=False, plots=False, seed=0, project=str(workdir / "runs"), name="demo", exist_ok=True, **rate,
     )  # fmt: skip
-    return workdir / "runs" / "demo" / "weights" / "best.pt"
+    return workdir / "runs" / "demo" / "weights" / "last.pt"
 
 
 def _export(weights: Path, output: Path) -> None:
