@@ -67,6 +67,7 @@ def film(tmp_path: Path) -> str:
 # --- a film ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["onnx", pytest.param("ultralytics", marks=pytest.mark.ultralytics)])
 async def test_a_real_video_is_looked_at_to_its_end(detector: str, vtest: str):
     code, out, err = await run("--source", vtest, "--fps", "1", "--detector", detector, "--json")

@@ -94,8 +94,10 @@ class CaptureWorker:
         if seen is None:
             metrics.frames_skipped.labels(self.camera_id, "detector failed").inc()
             return
-        detection = await self._detection(frame, seen)
-        await self._frames.put(self.camera_id, seen.frame_jpeg, ttl_s=self._frame_ttl_s)
+        detection, _ = await asyncio.gather(
+            self._detection(frame, seen),
+            self._frames.put(self.camera_id, seen.frame_jpeg, ttl_s=self._frame_ttl_s),
+        )
         await self._sink.detection(detection)
         if not getattr(self._sink, "counts_deliveries", False):
             count_delivery(self.camera_id, frame.captured_at)
