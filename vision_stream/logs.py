@@ -11,6 +11,8 @@ import structlog
 from vision_stream.redaction import mask_rendered
 
 QUIET = ("aiokafka", "faust.transport", "urllib3", "asyncio", "httpx", "openai")  # at WARNING: they say a line a fetch
+REPEATING = ("aiokafka", "faust", "vision_stream.delivery")
+EVERY_S = 10.0
 
 
 def setup(level: str = "INFO", fmt: Literal["auto", "console", "json"] = "auto") -> None:
@@ -35,6 +37,7 @@ def setup(level: str = "INFO", fmt: Literal["auto", "console", "json"] = "auto")
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(OnceInAWhile())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(as_json)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -47,6 +50,24 @@ def hush() -> None:
     once a worker has started."""
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class OnceInAWhile(logging.Filter):
+    """Lets a library's line through once in ``EVERY_S`` seconds: while a broker is away, aiokafka says the same ten
+    times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or not record.name.startswith(REPEATING):
+            return True
+        line = record.name, record.levelno, str(record.msg)  # the template: node ids and errors vary
+        if record.created - self._said.get(line, -EVERY_S) < EVERY_S:
+            return False
+        self._said[line] = record.created
+        return True
 
 
 def _renderers(as_json: bool) -> list[structlog.types.Processor]:
