@@ -19,9 +19,7 @@ def capture(
     source: Annotated[
         str | None, typer.Option(help="file, directory, rtsp:// or http:// URL, webcam index, or sim:crossing")
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=0.01, max=60, help="frames a second looked at, else 2")
-    ] = None,
+    fps: Annotated[float | None, typer.Option(min=0.01, max=60, help="frames a second looked at, else 2")] = None,
     loop: Annotated[
         bool | None,
         typer.Option("--loop/--once", help="start files again at their end; --source alone plays once"),
