@@ -77,6 +77,7 @@ async def test_an_alert_is_one_row_and_leads_to_its_camera(browser):
         row = page.locator(".alert")
         await expect(row).to_have_count(1)
         await expect(row).to_contain_text("confirmed 2×")
+        await expect(page.get_by_role("article", name="cam-12")).to_contain_text("Open alerts: 1")
         await row.get_by_role("button", name="cam-12").click()
 
         card = page.get_by_role("article", name="cam-12")

@@ -19,6 +19,7 @@ export default {
   "assessment.none": "Not assessed yet",
   "assessment.partial": "partial",
   "assessment.title": "Verdicts",
+  "camera.alerts": "Open alerts: {n}",
   "camera.fps": "{n} fps",
   "camera.no.frame": "No detection yet",
   "camera.no.picture": "No live picture",

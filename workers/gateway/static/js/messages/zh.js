@@ -19,6 +19,7 @@ export default {
   "assessment.none": "尚未评估",
   "assessment.partial": "部分结果",
   "assessment.title": "风险结论",
+  "camera.alerts": "进行中的告警：{n}",
   "camera.fps": "{n} 帧/秒",
   "camera.no.frame": "尚无检测结果",
   "camera.no.picture": "无实时画面",

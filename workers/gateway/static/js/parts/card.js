@@ -1,7 +1,7 @@
 // One camera: its picture, how it is, what is in view, and what the language model thinks of it.
 import { html } from "../html.js";
 import { labelName, riskType, t } from "../i18n.js";
-import { enlarged, highlighted } from "../state.js";
+import { enlarged, highlighted, openAlerts } from "../state.js";
 import { rank, worstFirst } from "../risk.js";
 import { ago, clock } from "../time.js";
 import { Icon } from "./icons.js";
@@ -39,10 +39,13 @@ export function CardHead({ camera }) {
   const state = camera.state.value;
   const detection = camera.detection.value;
   const reason = camera.status.value?.reason ?? "";
+  const open = openAlerts.value.filter((alert) => alert.camera_id === camera.id).length;
+  const alertsText = t("camera.alerts", { n: open });
   return html`<header class="card-head">
     <h3>${camera.name.value}</h3>
     <span class="state state-${state}" title=${reason}><i></i><span>${t(`state.${state}`)}</span></span>
     ${detection && state === "online" && html`<span class="fps">${t("camera.fps", { n: camera.fps.value.toFixed(camera.fps.value < 9.95 ? 1 : 0) })}</span>`}
+    ${open > 0 && html`<span class="count hot" title=${alertsText}><${Icon} name="bell" /> ${open}<span class="unseen">${alertsText}</span></span>`}
     ${detection && html`<time class="age">${ago(detection.times.captured_at)}</time>`}
   </header>`;
 }
@@ -68,7 +71,7 @@ function Verdict({ camera }) {
   const faded = clock.value - assessment.times.captured_at > OLD_S;
   return html`<div class="verdict ${faded ? "faded" : ""}">
     <p class="verdict-head">
-      <${RiskBadge} level=${assessment.max_risk_level} />
+      <${RiskBadge} level=${assessment.max_risk_level} faded=${faded} />
       ${!assessment.complete && html`<span class="partial">${t("assessment.partial")}</span>`}
       <time>${ago(assessment.times.captured_at)}</time>
     </p>
