@@ -139,17 +139,17 @@ def run_steps(steps: list[tuple[str, list[object]]]) -> int:
 
 def install(sections: tuple[str, ...]) -> None:
     """Bring .venv to what the lock says for ``sections``; nothing where it is there already."""
-    wanted = {"lock": digest(LOCK), "project": digest(ROOT / "setup.cfg"), "sections": list(sections)}
     installed = read_marker()
-    if all(installed.get(key) == wanted[key] for key in ("lock", "project")):
-        if set(sections) <= set(installed["sections"]):
-            return
-        wanted["sections"] = sorted({*sections, *installed["sections"]}, key=SECTIONS.index)
+    have = installed.get("sections", [])
+    keep = [name for name in SECTIONS if name in sections or name in have]  # what was asked for once stays up to date
+    wanted = {"lock": digest(LOCK), "project": digest(ROOT / "setup.cfg"), "sections": keep}
+    if installed == wanted:
+        return
     make_venv()
     MARKER.unlink(missing_ok=True)
     run_pip_install_uv()
-    blocks = [block for name in wanted["sections"] for block in read_lock()[name]]
-    say(f"Installing {len(blocks)} packages ({', '.join(wanted['sections'])}); the first time they are downloaded")
+    blocks = [block for name in keep for block in read_lock()[name]]
+    say(f"Installing {len(blocks)} packages ({', '.join(keep)}); the first time they are downloaded")
     install_blocks(blocks, [BIN / "uv", "pip", "install", "--python", PYTHON])
     say("Installing Vision Stream itself")
     run([BIN / "uv", "pip", "install", "--python", PYTHON, "--no-deps", "--no-build-isolation", "--quiet", "-e", "."])
