@@ -191,6 +191,12 @@ class LLMSettings(Section):
     cooling: CoolingSettings = CoolingSettings()
     request_timeout_s: float = Field(default=15.0, gt=0, lt=60, description="one HTTP request")
     max_attempts: int = Field(default=3, ge=1, le=10, description="LLM calls for one task")
+    limit_jitter_s: float = Field(
+        default=0.025,
+        ge=0,
+        le=1,
+        description="by which a request's way to the provider varies; more: fewer 429s, less of qps_limit used",
+    )
     require_picture: bool = Field(
         default=True, description="false: a group without a picture is judged by its text alone, for load tests"
     )

@@ -321,7 +321,11 @@ async def test_without_any_key_every_task_fails_with_the_remedy_and_it_is_said_o
 
 async def test_at_twice_the_load_no_key_gets_more_than_its_limit_and_nothing_is_refused():
     keys = simulated("a", "b", qps_limit=20)
-    async with a_simulator(*keys) as simulator, a_scheduler(keys_for(simulator)) as scheduler:
+    # The jitter of a laptop or CI machine on which all else runs too: the simulator notes when it gets to a request.
+    async with (
+        a_simulator(*keys) as simulator,
+        a_scheduler(keys_for(simulator), limit_jitter_s=0.5) as scheduler,
+    ):
         outcomes = await assess_all(scheduler, [a_task(n) for n in range(120)])
     assert all(isinstance(outcome, Assessed) and outcome.attempts == 1 for outcome in outcomes)
     assert {call.status for call in simulator.calls} == {200}
@@ -363,11 +367,11 @@ async def test_a_task_that_comes_too_late_expires_uncalled():
 
 async def test_what_cannot_make_its_deadline_expires_before_it_costs_a_call():
     async with a_simulator(latency_s=0.3) as simulator, a_scheduler(keys_for(simulator)) as scheduler:
-        await scheduler.assess(a_task(1))  # now a call is known to take 0.3 s
+        await assess_all(scheduler, [a_task(n) for n in range(3)])  # now a call is known to take 0.3 s
         outcome = await scheduler.assess(a_task(2, deadline_in_s=0.2))
     assert isinstance(outcome, Expired)
     assert outcome.attempts == 0
-    assert len(simulator.calls) == 1
+    assert len(simulator.calls) == 3
 
 
 async def test_one_hard_deadline_holds_over_waiting_calls_and_retries():

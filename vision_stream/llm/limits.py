@@ -14,7 +14,7 @@ import math
 from array import array
 from collections.abc import Iterable, MutableSequence
 
-JITTER_S = 0.025  # a request's way to the provider varies. Smaller: 429s under load. Larger: more of qps_limit unused.
+JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 widens a window
 MAX_WIDER_S = 0.25  # beside that, for a key that answers 429 to what we allow
 RELAX = 0.998  # of it is left after an answer: half after 350 calls
 LOOK_AGAIN_S = 0.02  # after another process was quicker. Sooner: cores spent on it. Later: a free slot waits longer.

@@ -11,6 +11,7 @@ monotonic seconds.
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import time
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from vision_stream.llm.key_state import KeyState, KeyStatus
-from vision_stream.llm.limits import LOOK_AGAIN_S, KeyLimits, Slots, key_limits
+from vision_stream.llm.limits import JITTER_S, LOOK_AGAIN_S, KeyLimits, Slots, key_limits
 from vision_stream.llm.strategies import Strategy, strategy_named
 from vision_stream.redaction import redact_url
 from vision_stream.settings import LLMSettings
@@ -66,9 +67,9 @@ class PooledKey(Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-def alone(key: PooledKey) -> KeyLimits:
+def alone(key: PooledKey, *, jitter_s: float = JITTER_S) -> KeyLimits:
     """The key's limits, counted by this process alone."""
-    return key_limits(key.qps_limit, key.rpm_limit)
+    return key_limits(key.qps_limit, key.rpm_limit, jitter_s=jitter_s)
 
 
 class KeyPool:
@@ -258,5 +259,5 @@ def pool_of(
         min_cooldown=settings.cooling.min_cooldown,
         max_cooldown=settings.cooling.max_cooldown,
         uniform=uniform,
-        limits=limits,
+        limits=limits or functools.partial(alone, jitter_s=settings.limit_jitter_s),
     )

@@ -70,7 +70,7 @@ class LLMScheduler:
     def _limits(self, directory: Path | None) -> Callable[[PooledKey], KeyLimits] | None:
         if directory is None:
             return None
-        shared = LimitsDirectory(directory)
+        shared = LimitsDirectory(directory, jitter_s=self._llm.limit_jitter_s)
         return lambda key: shared(key, fingerprint(self._keys[key.id].api_key.get_secret_value()))
 
     async def start(self) -> None:

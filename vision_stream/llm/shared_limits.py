@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from vision_stream.llm.limits import LOOK_AGAIN_S, Cells, KeyLimits, SlidingWindow, Slots, key_limits, spans
+from vision_stream.llm.limits import JITTER_S, LOOK_AGAIN_S, Cells, KeyLimits, SlidingWindow, Slots, key_limits, spans
 
 if TYPE_CHECKING:
     from vision_stream.llm.pool import PooledKey
@@ -88,14 +88,14 @@ def _over(cells: memoryview[float], windows: tuple[tuple[int, float], ...], *, n
 class LimitsDirectory:
     """Makes the limits of keys, shared below ``directory`` with all processes that name the same."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, *, jitter_s: float = JITTER_S) -> None:
+        self._directory, self._jitter_s = directory, jitter_s
 
     def __call__(self, key: PooledKey, identity: str = "") -> KeyLimits:
         """``identity`` tells this key from others under the same id: of its secret, say, never the secret."""
-        windows = spans(key.qps_limit, key.rpm_limit)
+        windows = spans(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
         if not windows or sys.platform != "linux":
-            return key_limits(key.qps_limit, key.rpm_limit)
+            return key_limits(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
         self._directory.mkdir(parents=True, exist_ok=True)
         facts = (key.id, key.base_url, identity, key.qps_limit, key.rpm_limit, _BOOT_ID.read_text())
         name = hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
