@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import faust
@@ -54,5 +55,5 @@ async def assess(record: Record) -> None:
     task = decode(record.value, AssessmentTask)
     outcome = await scheduler.get().assess(task)
     # Patiently: a second run of the handler would pay for a second call.
-    await patiently(lambda: results.deliver(task.camera_id, [outcome]))
+    await patiently(partial(results.deliver, task.camera_id, [outcome]))
     metrics.tasks.labels(outcome=outcome.__struct_config__.tag).inc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import faust
 
@@ -12,6 +13,7 @@ from tables import pending_assessments
 from vision_stream import metrics
 from vision_stream.app import app
 from vision_stream.delivery import KeyLocks, Record, in_order
+from vision_stream.delivery.trouble import patiently
 from vision_stream.joining import join
 from vision_stream.messages import Alert, CameraMessage, GroupAssessment, Overdue, decode, encode
 from vision_stream.stores.open import Stores, open_stores
@@ -21,6 +23,7 @@ TICK_AGAIN_S = 10.0  # where the stream is so far behind that a tick has not com
 settings = app.settings
 outcomes = app.outbox("risk_assessment_results")  # to itself: the ticks
 assessments = app.outbox("camera_assessments")
+one_a_camera = KeyLocks()
 _ticked: dict[tuple[str, ...], float] = {}
 
 
@@ -36,7 +39,7 @@ async def stores() -> AsyncIterator[Stores]:
 
 @app.agent(app.input("risk_assessment_results"), name="result_aggregator")
 async def result_aggregator(stream: faust.StreamT[bytes]) -> None:
-    await in_order(stream, join_outcome, in_flight=IN_FLIGHT, one_a_key=KeyLocks())
+    await in_order(stream, join_outcome, in_flight=IN_FLIGHT, one_a_key=one_a_camera)
 
 
 async def join_outcome(record: Record) -> None:
@@ -80,6 +83,7 @@ async def tick_overdue() -> None:
     for camera_id, ids in pending_assessments.late(now):
         if app.owns("risk_assessment_results", camera_id) and now - _ticked.get((camera_id, *ids), 0.0) > TICK_AGAIN_S:
             _ticked[camera_id, *ids] = now
-            await outcomes.deliver(camera_id, [Overdue(request_id=ids[0], camera_id=camera_id, at=now)])
+            tick = Overdue(request_id=ids[0], camera_id=camera_id, at=now)
+            await patiently(partial(outcomes.deliver, camera_id, [tick]))  # a timer that raises would end the worker
     for waited in [key for key, at in _ticked.items() if now - at > TICK_AGAIN_S]:
         del _ticked[waited]

@@ -137,6 +137,7 @@ def _compacted() -> dict[str, str]:
         "segment.ms": str(10 * MINUTE_MS),
         "segment.bytes": str(64 * MIB),
         "min.cleanable.dirty.ratio": "0.2",
+        "max.message.bytes": str(4 * MIB),  # a camera of many waiting requests
         "delete.retention.ms": str(60 * MINUTE_MS),  # deleted rows stay visible this long: longer than a recovery takes
     }
 
