@@ -56,7 +56,7 @@ class AiohttpClient:
     def __init__(self) -> None:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ttl_dns_cache=60, keepalive_timeout=KEEP_ALIVE_S)
         tracing = aiohttp.TraceConfig()
-        tracing.on_request_headers_sent.append(_headers_sent)
+        tracing.on_request_chunk_sent.append(_body_sent)  # the headers wait for the body's first write
         self._session = aiohttp.ClientSession(
             connector=connector,
             trace_configs=[tracing],
@@ -88,7 +88,7 @@ class AiohttpClient:
         await self._session.close()
 
 
-async def _headers_sent(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+async def _body_sent(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
     context.trace_request_ctx()
 
 
