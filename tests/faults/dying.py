@@ -26,11 +26,14 @@ _deliver = Outbox.deliver
 async def _deliver_and_die(self: Outbox, key: str, messages: Iterable[Struct]) -> None:
     global _left
     messages = list(messages)
-    _left -= bool(messages) and self.topic == _topic
-    if not _left and os.environ["DIE_WHEN"] == "sending":
+    due = False
+    if messages and self.topic == _topic:
+        _left -= 1
+        due = _left == 0
+    if due and os.environ["DIE_WHEN"] == "sending":
         os.kill(os.getpid(), signal.SIGKILL)
     await _deliver(self, key, messages)
-    if not _left:
+    if due:
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -28,7 +28,7 @@ class Thread:
         self.rewound: dict[TP, int] = {}
         self.sought: dict[TP, int] = {}
         self.commits: list[dict[TP, int]] = []
-        self.committed: dict[TP, int | None] = {}
+        self.offsets: dict[TP, int | None] = {}
         self.starts: dict[TP, int] = {}
         self.commit_works = True
 
@@ -42,8 +42,8 @@ class Thread:
         self.commits.append(dict(offsets))
         return self.commit_works
 
-    async def seek_to_committed(self) -> Mapping[TP, int | None]:
-        return self.committed
+    async def committed(self, partitions: list[TP]) -> Mapping[TP, int | None]:
+        return self.offsets
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
         return {tp: self.starts.get(tp, 0) for tp in partitions}
@@ -203,12 +203,12 @@ async def test_a_commit_that_failed_is_made_again(consumer: Any, app: App):
 
 
 async def test_the_books_begin_at_the_committed_offset_or_at_the_logs_start(consumer: Any, app: App):
-    consumer._thread.committed = {ONE: 7, TWO: None}
+    consumer._thread.offsets = {ONE: 7, TWO: None}
     consumer._thread.starts = {TWO: 2}
     await consumer.perform_seek()
     assert app.ledger[ONE].committable == 7
     assert app.ledger[TWO].committable == 2
-    assert consumer._thread.sought == {TWO: 2}  # Faust leaves it wherever a dropped fetch has moved it
+    assert consumer._thread.sought == {ONE: 7, TWO: 2}  # Faust leaves it wherever a dropped fetch has moved it
 
 
 # (iv) a revocation

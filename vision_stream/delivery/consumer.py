@@ -105,22 +105,20 @@ class Consumer(driver.Consumer):
     # 2. Committed is what is processed without a hole.
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets and open the books there; to the log's start where nothing is committed,
-        which Faust's own leaves where it stands."""
+        """Open the books at the committed offsets and go there; at the log's start where nothing is committed, which
+        Faust's own leaves wherever a dropped fetch has moved it."""
         generation = self.app.consumer_generation_id
-        committed = {TP(*tp): offset for tp, offset in (await self.seek_to_committed()).items() if self._is_input(tp)}
-        fresh = [tp for tp, offset in committed.items() if not offset or offset < 0]
+        inputs = [tp for tp in self.assignment() if self._is_input(tp)]
+        committed = await self._thread.committed(inputs)
+        fresh = [tp for tp in inputs if not committed.get(tp)]
         starts = await self.earliest_offsets(*fresh) if fresh else {}
-        for tp in fresh:
-            committed[tp] = starts.get(tp) or 0
         if self.app.consumer_generation_id != generation:
             return
-        for tp, offset in committed.items():
+        places = {tp: committed.get(tp) or starts.get(tp) or 0 for tp in inputs}
+        for tp, offset in places.items():
             self._committed_offset[tp] = offset
             self._app.ledger.open(tp, generation, offset)
-        for tp in committed:
-            self._read_offset[tp] = None
-        await self._go_to({tp: committed[tp] for tp in fresh})
+        await self._go_to(places)
 
     def _is_input(self, tp: Any) -> bool:
         return self.app.topics.acks_enabled_for(tp.topic) and not self._is_changelog_tp(tp)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -38,6 +38,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             position = self.position_now(tp)
             if position is not None and position == self._fetched_to.get(TopicPartition(*tp)):
                 fetcher.seek_to(TopicPartition(*tp), offset)
+
+    async def committed(self, partitions: Collection[TP]) -> dict[TP, int | None]:
+        """The committed offsets, in one request; None where nothing is committed."""
+        return await self.call_thread(self._committed, partitions)
+
+    async def _committed(self, partitions: Collection[TP]) -> dict[TP, int | None]:
+        coordinator: Any = self._ensure_consumer()._coordinator
+        wanted = [TopicPartition(*tp) for tp in partitions]
+        known = await coordinator.fetch_committed_offsets(wanted) if wanted else {}
+        return {tp: known[tp].offset if tp in known and known[tp].offset >= 0 else None for tp in partitions}
 
     async def go_to(self, places: Mapping[TP, int]) -> None:
         """Seek; a partition that is no longer ours is left alone."""
