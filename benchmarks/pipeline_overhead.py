@@ -199,7 +199,7 @@ async def _workers(kafka: KafkaBroker, directory: Path) -> AsyncIterator[Setting
     simulate = ("simulate", "llm", "--port", str(llm_port), "--keys", str(KEYS), "--judge", "hash")
     programs = {
         "llm": (sys.executable, "-m", "vision_stream", *simulate, "--latency", str(LLM_SECONDS)),
-        "faust": (sys.executable, "-m", "faust", "-A", "vision_stream", "worker", "-l", "warning",
+        "faust": (sys.executable, "-m", "faust", "-A", "vision_stream", "worker", "-l", "warn",
                   "--web-host", "127.0.0.1", "--web-port", str(web_port)),
         "bare": (sys.executable, str(here / "bare_hops.py"), ",".join(kafka.bootstrap_servers), *BARE_TOPICS),
     }  # fmt: skip
