@@ -1,0 +1,47 @@
+"""What the auditor judges from. Nothing here is decided; see ``check``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from vision_stream.messages import Alert
+from vision_stream.simulators.llm.calls import Call
+
+INPUTS = ("detection_results", "assessment_tasks", "risk_assessment_results", "camera_assessments")
+TABLES = ("camera_state", "pending_assessments")
+# In this order their ends are asked for: effects before their causes, so that a live system never looks as if an
+# effect had no cause.
+READ = (*TABLES, "camera_assessments", "risk_assessment_results", "assessment_tasks", "detection_results")
+
+Place = tuple[str, int]  # a topic by our name for it (``detection_results``), a partition
+
+
+class Entry(NamedTuple):
+    """One record."""
+
+    partition: int
+    offset: int
+    timestamp: float  # epoch seconds, as the producer or broker stamped it
+    key: bytes | None
+    value: bytes | None
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """A run. ``committed`` was read first and the topics after it: what is committed has its effects in the topics."""
+
+    topics: dict[str, tuple[Entry, ...]]  # by our names, dead_letters and changelogs too; offsets ascend by partition
+    read_at: float  # epoch seconds
+    begins: dict[str, float] = {}  # from when a topic is complete; absent: nothing is missing at its start
+    committed: dict[Place, int] = {}  # the next offset to be handled
+    ends: dict[Place, int] = {}
+    calls: tuple[Call, ...] | None = None  # None: no call log was given
+    alert_rows: dict[str, tuple[Alert, ...]] | None = None  # Redis's, by camera; None: not read
+
+    def begin(self, *topics: str) -> float:
+        """From when all of ``topics`` are complete; 0.0: nothing is missing at their start."""
+        return max((self.begins.get(topic, 0.0) for topic in topics), default=0.0)
+
+    def is_committed(self, topic: str, entry: Entry) -> bool:
+        return entry.offset < self.committed.get((topic, entry.partition), 0)

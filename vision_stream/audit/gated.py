@@ -1,0 +1,221 @@
+"""The gate replayed. Which of a camera's detections and verdicts came first, no topic says but one: the changelog of
+``camera_state`` has every state that the worker wrote, in order. ``gate`` and ``learn`` are pure, so each row must be
+what one of them makes of the row before; and the gate says anew which groups it sent and which it skipped, and why.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from vision_stream.audit.decoded import Decoded, Placed, place
+from vision_stream.audit.facts import Facts
+from vision_stream.audit.findings import Notes
+from vision_stream.gating import CameraGate, Gated, gate, learn
+from vision_stream.gating.state import SESSIONS_KEPT, handled
+from vision_stream.messages import AssessmentTask, CameraAssessment, Detection
+from vision_stream.settings import Settings
+
+TABLE = "camera_state"
+COMPACTED = "rows of camera_state are gone (compacted) that tell what came first"
+
+
+def check_gate(facts: Facts, decoded: Decoded, settings: Settings, notes: Notes) -> None:
+    """I1, I7 of camera_state, I10 of detections and tasks, and I6 of detections and verdicts."""
+    _check_order_of_tasks(decoded.messages["assessment_tasks"], notes)
+    if TABLE not in facts.topics:
+        return notes.cannot("I1", "the changelog of camera_state was not read")
+    holes = _holes(facts)
+    tasks = _by_request(decoded.messages["assessment_tasks"])
+    detections = decoded.by_camera("detection_results")
+    verdicts = decoded.by_camera("camera_assessments")
+    for camera_id in sorted({*detections, *decoded.rows[TABLE]}):
+        rows = decoded.rows[TABLE].get(camera_id, [])
+        camera = _Camera(camera_id, detections.get(camera_id, []), verdicts.get(camera_id, []), notes)
+        camera.cut = facts.begin("camera_assessments") > 0
+        decisions = dict(camera.replay(rows, holes, settings))
+        camera.judge(facts, decisions, tasks, whole=not camera.gaps)
+        camera.check_learned(facts, rows)
+    _check_strays(facts, decoded, notes)
+
+
+class _Camera:
+    def __init__(
+        self, camera_id: str, detections: Sequence[Placed[Any]], verdicts: Sequence[Placed[Any]], notes: Notes
+    ) -> None:
+        self.id = camera_id
+        self.gaps = 0  # transitions whose former row is not known
+        self.cut = False  # older verdicts were not read
+        self._detections: Sequence[Placed[Detection]] = detections
+        self._verdicts: dict[str, list[Placed[CameraAssessment]]] = defaultdict(list)
+        for verdict in verdicts:
+            if isinstance(verdict.message, CameraAssessment):
+                self._verdicts[verdict.message.request_id].append(verdict)
+        self._notes = notes
+
+    def replay(
+        self, rows: Sequence[Placed[CameraGate]], holes: Mapping[int, Sequence[int]], settings: Settings
+    ) -> Iterator[tuple[str, Gated]]:
+        """What the gate decided, by detection id, as far as the rows tell."""
+        known = {(d.message.session, d.message.sequence): d.message for d in self._detections}
+        before, at = CameraGate(), -1
+        for entry, row in rows:
+            if any(at < hole < entry.offset for hole in holes.get(entry.partition, ())):
+                self.gaps += 1
+                self._notes.cannot("I7", COMPACTED)
+            elif (row.session, row.sequence) == (before.session, before.sequence):
+                self._check_learning(before, row, place(TABLE, entry))
+            elif (detection := known.get((row.session, row.sequence))) is None:
+                self.gaps += 1
+                self._notes.cannot("I7", "a row's detection is no longer in its topic")
+            else:
+                gated = _gate(before, detection, settings)
+                self._check_row(gated, row, detection, place(TABLE, entry))
+                yield detection.detection_id, gated
+            before, at = row, entry.offset
+
+    def _check_row(self, gated: Gated, row: CameraGate, detection: Detection, where: str) -> None:
+        self._notes.checked["I7"] += 1
+        if gated.replayed:
+            self._notes.find("I10", detection.detection_id, f"{where} goes back behind a later detection")
+        elif gated.state != row:
+            self._notes.find("I7", where, f"is not what the gate makes of {detection.detection_id} and the row before")
+
+    def _check_learning(self, before: CameraGate, row: CameraGate, where: str) -> None:
+        self._notes.checked["I7"] += 1
+        if row == before:
+            return
+        taught = {
+            new.judged.task_id.rpartition("/")[0]
+            for old, new in zip(before.groups, row.groups, strict=False)
+            if old != new and new.judged
+        }
+        candidates = [v.message for request_id in taught for v in self._verdicts.get(request_id, ())]
+        if not candidates and self.cut:
+            self._notes.cannot("I7", "a row's verdict is no longer in its topic, or before --since")
+        elif not any(learn(before, verdict) == row for verdict in candidates):
+            self._notes.find("I7", where, f"{self.id}: is not the row before and one verdict more")
+
+    def judge(
+        self,
+        facts: Facts,
+        decisions: Mapping[str, Gated],
+        tasks: Mapping[str, Sequence[AssessmentTask]],
+        *,
+        whole: bool,
+    ) -> None:
+        """Each detection: all of its groups sent or skipped, as the gate says."""
+        for (entry, detection), accepted in self._accepted():
+            if not facts.is_committed("detection_results", entry):
+                self._notes.pending["detections"] += 1
+            elif not accepted:
+                if detection.detection_id not in decisions:
+                    self._notes.reasons["older than the last one"] += len(detection.groups)
+            elif (gated := decisions.get(detection.detection_id)) is not None:
+                self._judge(detection, gated, tasks.get(detection.detection_id, ()))
+            elif not whole or facts.begin("detection_results", TABLE):
+                self._notes.cannot("I1", COMPACTED)
+            else:
+                self._notes.find("I6", detection.detection_id, "is committed, and the camera's row never saw it")
+
+    def _accepted(self) -> Iterator[tuple[Placed[Detection], bool]]:
+        """Each detection, and whether it was news when its turn came. A camera's come in the order of its partition."""
+        state, seen = CameraGate(), set()
+        for placed in self._detections:
+            detection = placed.message
+            if detection.detection_id in seen:
+                self._notes.repeats["detection_results"] += 1
+                continue
+            seen.add(detection.detection_id)
+            accepted = not handled(state, detection)
+            if accepted:
+                state = _next(state, detection)
+            elif detection.session == state.session:
+                self._notes.find("I10", detection.detection_id, f"stands behind {state.session}:{state.sequence}")
+            yield placed, accepted
+
+    def _judge(self, detection: Detection, gated: Gated, found: Sequence[AssessmentTask]) -> None:
+        self._notes.checked["I1"] += len(detection.groups)
+        self._notes.reasons.update(gated.skips)
+        wanted = {task.task_id: task for task in gated.tasks}
+        there = {task.task_id for task in found}
+        for task_id in wanted.keys() - there:
+            self._notes.find("I1", task_id, "the gate sent this group, and there is no task")
+        for task_id in there - wanted.keys():
+            self._notes.find("I1", task_id, "the gate skipped this group, and there is a task")
+        for task in found:
+            if task.task_id in wanted and _timeless(task) != _timeless(wanted[task.task_id]):
+                self._notes.find("I1", task.task_id, "a task of this id has other contents than the gate gave it")
+
+    def check_learned(self, facts: Facts, rows: Sequence[Placed[CameraGate]]) -> None:
+        """A committed verdict on what the last row remembers is remembered with it."""
+        waiting = (
+            {g.judged.task_id for g in rows[-1].message.groups if g.judged and not g.judged.answered} if rows else ()
+        )
+        for task_id in waiting:
+            for entry, verdict in self._verdicts.get(task_id.rpartition("/")[0], ()):
+                known = task_id in {outcome.task_id for outcome in verdict.assessments}
+                if known and facts.is_committed("camera_assessments", entry):
+                    self._notes.find("I6", task_id, "its verdict is committed, and the camera's row has not learned it")
+
+
+def _check_order_of_tasks(tasks: Sequence[Placed[AssessmentTask]], notes: Notes) -> None:
+    """I10: new tasks of a camera come in the order of its detections."""
+    last: dict[str, tuple[int, str]] = {}
+    seen: set[str] = set()
+    for _, task in tasks:
+        session, _, number = task.request_id.rpartition(":")
+        if task.task_id in seen or not number.isdigit():
+            continue
+        seen.add(task.task_id)
+        notes.checked["I10"] += 1
+        before = last.get(session, (-1, ""))
+        if int(number) < before[0]:
+            notes.find("I10", task.task_id, f"stands behind {before[1]}")
+        last[session] = max(before, (int(number), task.task_id))
+
+
+def _check_strays(facts: Facts, decoded: Decoded, notes: Notes) -> None:
+    known = {d.message.detection_id for d in decoded.messages["detection_results"]}
+    begin = facts.begin("detection_results")
+    for _, task in decoded.messages["assessment_tasks"]:
+        if task.request_id not in known and task.times.captured_at > begin:
+            notes.find("I1", task.task_id, "a task, and no detection of it")
+
+
+def _by_request(tasks: Sequence[Placed[AssessmentTask]]) -> dict[str, list[AssessmentTask]]:
+    found: dict[str, list[AssessmentTask]] = defaultdict(list)
+    for placed in tasks:
+        found[placed.message.request_id].append(placed.message)
+    return found
+
+
+def _gate(before: CameraGate, detection: Detection, settings: Settings) -> Gated:
+    return gate(before, detection, settings.gating, task_deadline_s=settings.kafka.scheduler.task_deadline_s)
+
+
+def _next(state: CameraGate, detection: Detection) -> CameraGate:
+    """What of the state tells whether a later detection is news."""
+    past = state.past_sessions
+    if state.session and detection.session != state.session:
+        past = (state.session, *past)[:SESSIONS_KEPT]
+    return replace(state, session=detection.session, sequence=detection.sequence, past_sessions=past)
+
+
+def _timeless(task: AssessmentTask) -> AssessmentTask:
+    return replace(task, times=replace(task.times, gated_at=None))
+
+
+def _holes(facts: Facts) -> dict[int, list[int]]:
+    """Offsets that compaction took, the first of each run, by partition."""
+    found: dict[int, list[int]] = defaultdict(list)
+    last: dict[int, int] = {}
+    for entry in facts.topics.get(TABLE, ()):
+        expected = last.get(entry.partition, -1) + 1
+        if entry.offset > expected:
+            found[entry.partition].append(expected)
+        last[entry.partition] = entry.offset
+    return found
