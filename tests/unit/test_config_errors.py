@@ -97,7 +97,7 @@ FILES = [
         config/monitoring.yaml:1:32
           field:   prometheus.scrape_intervall
           found:   an unknown name
-          allowed: port, scrape_interval
+          allowed: host, port, scrape_interval
           remedy:  write scrape_interval""",
     ),
     (
