@@ -111,6 +111,14 @@ tail_skipped = Counter(
     "vision_stream_gateway_skipped_total", "Messages the gateway could not read and passed over.", ["topic"]
 )
 
+# Audit
+audit_findings = Gauge(
+    "vision_stream_audit_findings",
+    "Breaches that the last round of `audit --follow` found, by invariant. Above 0: `vision-stream audit` has the ids.",
+    ["invariant"],
+)
+audit_at = Gauge("vision_stream_audit_timestamp_seconds", "When `audit --follow` last judged. Old: it cannot read.")
+
 
 def serve(first_port: int, *, host: str = "127.0.0.1", tries: int = 40) -> int:
     """Serve ``/metrics``, ``/healthz`` and ``/readyz`` on the first free port from ``first_port`` on; returns it.

@@ -21,6 +21,8 @@ COMMANDS = (
     "gateway",
     "broker",
     "topics",
+    "audit",
+    "dead_letters",
     "simulate",
     "keys",
     "check_config",
