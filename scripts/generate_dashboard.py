@@ -85,7 +85,13 @@ FIRST = Row(
             limits=(0.001, 0.0144),
             about="Outcomes were missing at the deadline: SloJudgedBurn.",
         ),
-        number("Late? Oldest unread message", "max(vision_stream:consumer_lag_seconds:max)", unit="s", limits=(2, 5)),
+        number(
+            "Late? Oldest unread message",
+            "max(vision_stream:consumer_lag_seconds:max)",
+            unit="s",
+            limits=(2, 5),
+            about="Age of the oldest message not yet committed: ConsumerLagHigh.",
+        ),
         number(
             "Late? Verdict, P95",
             "histogram_quantile(0.95, sum by (le) (rate(vision_stream_end_to_end_seconds_bucket[5m])))",
