@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tests.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(180)]
 
-DEMO = (sys.executable, "-m", "vision_stream", "demo", "--headless", "--port", "18000")
+PORT = 18000
+DEMO = (sys.executable, "-m", "vision_stream", "demo", "--headless", "--port", str(PORT))
 
 
 def start_demo(logs: Path, *args: str) -> subprocess.Popen[str]:
@@ -53,17 +55,35 @@ def test_a_timed_demo_answers_every_task_and_reports_it(tmp_path: Path):
     assert processes_of(tmp_path) == []
 
 
+def is_ready() -> bool:
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=2).status == 200
+    except OSError:
+        return False
+
+
 async def test_ctrl_c_ends_all_processes_within_ten_seconds(tmp_path: Path):
+    demo = start_demo(tmp_path)
+    await eventually(is_ready, within_s=90)
+
+    assert_ends_by_ctrl_c(demo)
+    assert processes_of(tmp_path) == []
+
+
+async def test_ctrl_c_is_heard_while_servers_still_start(tmp_path: Path):
     demo = start_demo(tmp_path)
     await eventually(lambda: len(processes_of(tmp_path)) >= 5, within_s=30)
 
+    assert_ends_by_ctrl_c(demo)
+    assert processes_of(tmp_path) == []
+
+
+def assert_ends_by_ctrl_c(demo: subprocess.Popen[str]) -> None:
     asked = time.monotonic()
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=30)
-
+    _, told = demo.communicate(timeout=30)
     assert time.monotonic() - asked < 10
-    assert demo.returncode == 130
-    assert processes_of(tmp_path) == []
+    assert demo.returncode == 130, told
 
 
 async def test_a_killed_demo_leaves_no_process_behind(tmp_path: Path):

@@ -11,9 +11,10 @@ import sys
 import tempfile
 import time
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -78,7 +79,7 @@ async def run(
     """
     started_at = time.time()
     with _ended_by_signals() as ended, _log_directory(logs, say) as log_dir:
-        async with _demo(options, log_dir, say) as running:
+        async with _demo(options, log_dir, ended, say) as running:
             if open_browser:
                 await asyncio.to_thread(_open_browser, running.url)
             await _until(running, ended, seconds, say)
@@ -115,7 +116,7 @@ async def _report(running: Running, started_at: float, ended_at: float, options:
 
 
 @asynccontextmanager
-async def _demo(options: DemoOptions, log_dir: Path, say: Say) -> AsyncIterator[Running]:
+async def _demo(options: DemoOptions, log_dir: Path, ended: asyncio.Event, say: Say) -> AsyncIterator[Running]:
     """All processes, from their start to their end."""
     ports = _choose_ports(options.port)
     demo = plan(options, ports, log_dir / "config")
@@ -133,13 +134,27 @@ async def _demo(options: DemoOptions, log_dir: Path, say: Say) -> AsyncIterator[
             child.start()
         say(f"dashboard: {running.url}  (Kafka and Redis still start behind it)")
         background.spawn(observe(f"ws://127.0.0.1:{ports.gateway}/ws", running.observed), name="observer")
-        await asyncio.gather(redis.start(), broker.start())
+        await _unless(ended, asyncio.gather(redis.start(), broker.start()))
         say(f"Kafka on 127.0.0.1:{ports.kafka}, Redis on :{ports.redis}, Faust's page on :{ports.faust}/stats")
         yield running
     finally:
         await background.close(within_s=1.0)
         await asyncio.gather(*(child.stop(within_s=STOP_WITHIN_S) for child in running.children))
         await asyncio.gather(broker.stop(within_s=SERVERS_STOP_WITHIN_S), redis.stop(within_s=SERVERS_STOP_WITHIN_S))
+
+
+async def _unless(ended: asyncio.Event, work: Awaitable[Any]) -> None:
+    """Await ``work``; break it off where it is time to end."""
+    working, ending = asyncio.ensure_future(work), asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait((working, ending), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Interrupted
+        await working
+    finally:
+        ending.cancel()
+        working.cancel()
+        await asyncio.wait((working,), timeout=SERVERS_STOP_WITHIN_S)
 
 
 def _choose_ports(gateway: int) -> Ports:
