@@ -73,9 +73,7 @@ def lose_an_outcome(run: Run) -> None:
 
 def double_a_task(run: Run) -> None:
     run.send("assessment_tasks", "load-0001", run.topics["assessment_tasks"][0].value or b"")
-    run.change(
-        "assessment_tasks", 20, AssessmentTask, lambda task: task.__class__(**{**fields(task), "group_count": 1})
-    )
+    run.change("assessment_tasks", 20, AssessmentTask, lambda task: replace(task, group_count=1))
 
 
 def take_a_wrong_maximum(run: Run) -> None:

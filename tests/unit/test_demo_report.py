@@ -4,8 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.builders import assessed
+from tests.runs import SETTINGS, a_run
+from vision_stream.audit import Finding
 from vision_stream.messages import CameraAssessment, StageTimes
-from workers.demo.ledger import Ledger
+from workers.demo.ledger import Ledger, ledger_of
 from workers.demo.observer import Observed
 from workers.demo.report import percentiles, report, stage_shares, text
 
@@ -48,10 +50,18 @@ def test_outcomes_are_counted_by_what_they_are():
         (ALL_WELL, 5, True),
         (replace(ALL_WELL, outcomes={"a": "assessed"}), 5, False),
         (replace(ALL_WELL, joined=frozenset()), 5, False),
+        (replace(ALL_WELL, findings=(Finding(invariant="I3", id="r", what="wrong"),)), 5, False),
         (ALL_WELL, 0, False),
         (replace(ALL_WELL, tasks=frozenset(), outcomes={}, requests=frozenset(), joined=frozenset()), 5, False),
     ],
-    ids=["all in", "a task without an outcome", "a request without a join", "nothing was seen", "nothing was judged"],
+    ids=[
+        "all in",
+        "a task without an outcome",
+        "a request without a join",
+        "a finding",
+        "nothing was seen",
+        "nothing was judged",
+    ],
 )
 def test_it_is_sound_only_where_nothing_is_missing(ledger: Ledger, detections: int, sound: bool):
     assert made(ledger, detections).sound is sound
@@ -77,3 +87,16 @@ def test_the_text_names_what_a_person_asks_for():
     assert "1 assessed, 1 failed" in said
     assert "1 x 500 from the endpoint" in said
     assert "p95 10.00 s" in said
+
+
+def test_the_ledger_counts_what_the_auditor_reads():
+    run = a_run()
+    run.lose("risk_assessment_results", 0)
+
+    ledger = ledger_of(run.facts(), SETTINGS)
+
+    assert len(ledger.tasks) == 20
+    assert ledger.by_outcome == {"assessed": 19}
+    assert ledger.unanswered == {"load-0001:s1:1/0"}
+    assert not ledger.unjoined
+    assert {"I2", "I3"} <= {finding.invariant for finding in ledger.findings}

@@ -1,4 +1,4 @@
-"""The topics read back from their beginning: every task compared with its outcomes, every request with its joins."""
+"""What became of the demo's tasks and requests, as the auditor reads and judges them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import asyncio
 import time
 from collections import Counter
 
-from aiokafka import AIOKafkaConsumer
 from msgspec import Struct
 
-from vision_stream.messages import (
-    AssessmentTask,
-    CameraAssessment,
-    CameraMessage,
-    GroupAssessment,
-    Overdue,
-    decode,
-)
+from vision_stream.audit import Facts, Finding, check
+from vision_stream.audit.decoded import Decoded
+from vision_stream.audit.findings import Notes
+from vision_stream.audit.reader import read as read_facts
+from vision_stream.messages import CameraAssessment, GroupAssessment, Overdue
 from vision_stream.settings import Settings
 
 READ_TIMEOUT_S = 20.0
@@ -29,6 +25,7 @@ class Ledger(Struct, frozen=True, kw_only=True):
     repeated_outcomes: int  # the same task again, as after a restart
     requests: frozenset[str]
     joined: frozenset[str]
+    findings: tuple[Finding, ...] = ()  # the auditor's, beside what is missing
 
     @property
     def unanswered(self) -> frozenset[str]:
@@ -44,15 +41,14 @@ class Ledger(Struct, frozen=True, kw_only=True):
 
 
 async def read(settings: Settings) -> Ledger:
-    """Read the three topics to their present ends."""
-    topics = settings.kafka.topics
-    servers = ",".join(settings.kafka.bootstrap_servers)
-    tasks = [decode(m, AssessmentTask) for m in await _messages(servers, topics.assessment_tasks.name)]
-    results = [
-        decode(m, GroupAssessment | Overdue) for m in await _messages(servers, topics.risk_assessment_results.name)
-    ]
-    outcomes = [r for r in results if not isinstance(r, Overdue)]
-    news = [decode(m, CameraMessage) for m in await _messages(servers, topics.camera_assessments.name)]
+    """Read the topics to their present ends, and audit them."""
+    return ledger_of(await read_facts(settings, within_s=READ_TIMEOUT_S), settings)
+
+
+def ledger_of(facts: Facts, settings: Settings) -> Ledger:
+    messages = Decoded(facts, settings.kafka.topics, Notes()).messages
+    tasks = [placed.message for placed in messages["assessment_tasks"]]
+    outcomes = [p.message for p in messages["risk_assessment_results"] if not isinstance(p.message, Overdue)]
     first: dict[str, GroupAssessment] = {}
     for outcome in outcomes:
         first.setdefault(outcome.task_id, outcome)
@@ -62,7 +58,10 @@ async def read(settings: Settings) -> Ledger:
         reasons=dict(Counter(str(getattr(o, "reason", "")) for o in first.values() if hasattr(o, "reason"))),
         repeated_outcomes=len(outcomes) - len(first),
         requests=frozenset(t.request_id for t in tasks),
-        joined=frozenset(m.request_id for m in news if isinstance(m, CameraAssessment)),
+        joined=frozenset(
+            p.message.request_id for p in messages["camera_assessments"] if isinstance(p.message, CameraAssessment)
+        ),
+        findings=check(facts, settings).findings,
     )
 
 
@@ -74,25 +73,3 @@ async def settled(settings: Settings, within_s: float) -> Ledger:
         if not (ledger.unanswered or ledger.unjoined) or time.monotonic() > until:
             return ledger
         await asyncio.sleep(0.5)
-
-
-async def _messages(servers: str, topic: str) -> list[bytes]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
-            return await _read_to_end(consumer)
-    finally:
-        await consumer.stop()
-
-
-async def _read_to_end(consumer: AIOKafkaConsumer) -> list[bytes]:
-    """All messages of the consumer's topic up to the ends that it has now."""
-    partitions = sorted(consumer.assignment())
-    ends = await consumer.end_offsets(partitions)
-    await consumer.seek_to_beginning(*partitions)
-    found: list[bytes] = []
-    while [p for p in partitions if await consumer.position(p) < ends[p]]:
-        for batch in (await consumer.getmany(timeout_ms=200)).values():
-            found += [record.value for record in batch if record.value is not None]
-    return found

@@ -38,11 +38,13 @@ class Report(Struct, frozen=True, kw_only=True):
     detection_to_push: Percentiles
     end_to_end: Percentiles
     stage_shares: dict[str, float]  # of the mean end-to-end time; they sum up to 1
+    findings: tuple[str, ...] = ()  # the auditor's
 
     @property
     def sound(self) -> bool:
-        """Every task has its outcome and every request its join, and there was something to judge."""
-        return not self.unanswered and not self.unjoined and self.detections > 0 and self.tasks > 0
+        """Every task has its outcome and every request its join, no finding, and there was something to judge."""
+        missing = self.unanswered or self.unjoined or self.findings
+        return not missing and self.detections > 0 and self.tasks > 0
 
 
 def report(ledger: Ledger, observed: Observed, *, started_at: float, ended_at: float, llm_calls: int | None) -> Report:
@@ -63,6 +65,7 @@ def report(ledger: Ledger, observed: Observed, *, started_at: float, ended_at: f
         detection_to_push=percentiles(observed.detection_delays),
         end_to_end=percentiles(at - a.times.captured_at for at, a in observed.assessments),
         stage_shares=stage_shares(observed.assessments),
+        findings=tuple(f"{f.invariant} {f.id}: {f.what}" for f in ledger.findings),
     )
 
 
@@ -115,6 +118,7 @@ def text(r: Report) -> str:
         f"end to end             p50 {_seconds(r.end_to_end.p50)}, p95 {_seconds(r.end_to_end.p95)}",
         f"of which               {', '.join(f'{stage} {share:.0%}' for stage, share in r.stage_shares.items())}",
     ]
+    lines += [f"{'the audit found':22} {finding}" for finding in r.findings[:5]]
     lines += [f"  {count} x {reason}" for reason, count in sorted(r.reasons.items(), key=lambda i: -i[1])[:5]]
     return "\n".join(lines)
 
