@@ -10,7 +10,15 @@ import structlog
 
 from vision_stream.redaction import mask_rendered
 
-QUIET = ("aiokafka", "faust.transport", "urllib3", "asyncio", "httpx", "openai")  # at WARNING: they say a line a fetch
+QUIET = (
+    "aiokafka",
+    "faust.transport",
+    "urllib3",
+    "asyncio",
+    "httpx",
+    "openai",
+    "watchfiles",
+)  # at WARNING: they say a line a fetch
 REPEATING = ("aiokafka", "faust", "vision_stream.delivery.consumer_thread")
 EVERY_S = 10.0
 
