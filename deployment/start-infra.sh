@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")"
 umask 077
 
-brokers= prepare_only=
+brokers='' prepare_only=''
 while [ $# -gt 0 ]; do
     case $1 in
     --brokers) brokers=${2:-} && shift ;;

@@ -93,6 +93,12 @@ def test_kafka_runs_without_zookeeper():
     assert services(INFRA)["kafka"]["environment"]["KAFKA_PROCESS_ROLES"] == "broker,controller"
 
 
+def test_kafka_is_the_one_that_the_tests_run():
+    (version,) = re.findall(r"kafka_2\.13:([\d.]+) ", (ROOT / "vision_stream" / "kafka-jars.lock").read_text())
+    assert services(INFRA)["kafka"]["image"] == f"apache/kafka:{version}"
+    assert f"image: apache/kafka:{version}" in (DEPLOYMENT / "kubernetes/overlays/single-node/kafka.yaml").read_text()
+
+
 def test_three_brokers_keep_three_copies_and_want_two():
     found = services(THREE)
     for name in ("kafka", "kafka-2", "kafka-3"):
