@@ -12,8 +12,10 @@ import faust
 from tables.key_cooldowns import TableCooldowns
 from vision_stream import metrics
 from vision_stream.app import app
+from vision_stream.config import load_with_places
 from vision_stream.delivery import Record, in_order
 from vision_stream.delivery.trouble import patiently
+from vision_stream.llm.reloading import following
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import AssessmentTask, decode
 from vision_stream.stores.open import open_stores
@@ -39,7 +41,8 @@ async def scheduler() -> AsyncIterator[LLMScheduler]:
     await running.start()
     app.reports["api_keys"] = running.pool.snapshot
     try:
-        yield running
+        async with following(load_with_places, running.reload):
+            yield running
     finally:
         await running.close()
         await stores.close()

@@ -6,11 +6,13 @@ others say is merged in by maximum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from tables.rows import Rows
 from vision_stream.app import app
-from vision_stream.llm.cooldowns import Cooldown, merge
+from vision_stream.llm.cooldowns import Cooldown, Listeners, merge
 
 
 class _Row(Cooldown, frozen=True, kw_only=True):
@@ -19,10 +21,23 @@ class _Row(Cooldown, frozen=True, kw_only=True):
     at: float = 0.0
 
 
+_listeners = Listeners()
+
+
+async def _changed(_: Any) -> None:
+    asyncio.get_running_loop().call_soon(_listeners.tell)  # it is applied when this has returned
+
+
 # Without recovery_buffer_size=1 a change waits in a buffer of 1,000; without the partitioner it could be written from
 # inside a stream alone; with more partitions a recovery may never end.
 _table = app.GlobalTable(
-    "key_cooldowns", partitions=1, recovery_buffer_size=1, use_partitioner=True, key_type=bytes, value_type=bytes
+    "key_cooldowns",
+    partitions=1,
+    recovery_buffer_size=1,
+    use_partitioner=True,
+    key_type=bytes,
+    value_type=bytes,
+    on_changelog_event=_changed,
 )
 _rows = Rows(_table, _Row)
 
@@ -38,3 +53,6 @@ class TableCooldowns:
         merged = merge(known, cooldown)
         if merged != known:
             _rows.write(key_id, _Row(**{name: getattr(merged, name) for name in Cooldown.__struct_fields__}))
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return _listeners.add(changed)

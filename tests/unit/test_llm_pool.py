@@ -291,3 +291,74 @@ def test_whatever_happens_no_slot_leaks_and_no_limit_is_exceeded(steps, strategy
         pool.release(lease, now)
     assert all(key.in_flight == 0 for key in pool.snapshot(now))
     assert isinstance(pool.acquire(now + 6.0), Lease)  # nobody is stuck once the longest cooldown is over
+
+
+# -- at its limit is not cooling
+
+
+def test_a_key_refused_for_less_than_its_own_window_is_at_its_limit_and_does_not_count_as_cooling():
+    pool = a_pool(PooledKey(id="key-001", qps_limit=4))
+    pool.report_rate_limited(take(pool), now=0.0, retry_after=0.1)
+    assert pool.acquire(now=0.05) == WaitUntil(at=0.1)  # it rests all the same
+    assert pool.blocked_until(now=0.05) is None
+    assert pool.available(now=0.05) == 1
+
+
+@pytest.mark.parametrize(("limits", "retry_after"), [({}, 0.1), ({"qps_limit": 4}, 3.0), ({"rpm_limit": 60}, 20.0)])
+def test_a_refusal_that_no_window_of_ours_explains_is_a_cooldown(limits, retry_after):
+    pool = a_pool(PooledKey(id="key-001", **limits))
+    pool.report_rate_limited(take(pool), now=0.0, retry_after=retry_after)
+    assert pool.blocked_until(now=0.05) == retry_after
+
+
+def test_a_key_that_is_refused_again_and_again_is_cooling_whatever_its_limit():
+    pool = a_pool(PooledKey(id="key-001", qps_limit=4))
+    pool.report_rate_limited(take(pool), now=0.0, retry_after=0.1)
+    pool.report_rate_limited(take(pool, now=0.2), now=0.2, retry_after=0.1)
+    assert pool.blocked_until(now=0.25) == pytest.approx(0.4)
+
+
+# -- other settings while it runs
+
+
+def reconfigured(pool: KeyPool, *keys: PooledKey, now: float = 0.0) -> KeyPool:
+    pool.reconfigure(keys, "least_loaded", 5.0, 60.0, lambda key: key_limits(key.qps_limit, key.rpm_limit), now)
+    return pool
+
+
+def test_a_key_that_stays_keeps_its_cooldown_and_its_calls_in_flight():
+    key = PooledKey(id="key-001", max_concurrent=2)
+    pool = a_pool(key, min_cooldown=5.0)
+    first, second = take(pool), take(pool)
+    pool.report_failed(first, now=1.0)
+    reconfigured(pool, key, PooledKey(id="key-002"), now=1.0)
+    assert take(pool, now=1.0).key_id == "key-002"
+    assert pool.status("key-001", now=1.0).state == "cooling"
+    pool.report_answered(second, now=2.0)
+    assert pool.status("key-001", now=2.0).in_flight == 0
+
+
+def test_a_lease_of_a_key_that_went_ends_like_any_other():
+    pool = a_pool(PooledKey(id="old"))
+    lease = take(pool)
+    reconfigured(pool, PooledKey(id="new"))
+    pool.report_sent(lease, now=1.0)
+    pool.report_unauthorized(lease, now=1.0)
+    assert not pool.current(lease)
+    assert take(pool, now=1.0).key_id == "new"
+
+
+def test_another_secret_under_the_same_id_begins_anew():
+    pool = a_pool(PooledKey(id="key-001", identity="one"))
+    lease = take(pool)
+    reconfigured(pool, PooledKey(id="key-001", identity="two"))
+    pool.report_unauthorized(lease, now=1.0)
+    assert isinstance(pool.acquire(now=1.0), Lease)
+
+
+def test_a_changed_limit_counts_what_went_out_under_the_old_one():
+    pool = a_pool(PooledKey(id="key-001", qps_limit=4))
+    for _ in range(3):
+        pool.report_sent(take(pool, now=10.0), now=10.0)
+    reconfigured(pool, PooledKey(id="key-001", qps_limit=3), now=10.5)
+    assert pool.acquire(now=10.5) == WaitUntil(at=11.025)

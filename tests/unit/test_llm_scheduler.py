@@ -20,7 +20,7 @@ from tests.builders import a_group, an_object
 from tests.llm_parts import CANARY, JPEG, a_task, keys_for, simulated
 from tests.waiting import eventually
 from tests.windows import most_in_a_window
-from vision_stream.llm.cooldowns import MemoryCooldowns
+from vision_stream.llm.cooldowns import Cooldown, MemoryCooldowns, operator_row
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import (
     Assessed,
@@ -473,6 +473,70 @@ async def test_a_board_that_fails_costs_no_task():
         simulator.fault("503", keys=("bad",))
         async with a_scheduler(keys_for(simulator), board=Broken()) as scheduler:
             assert isinstance(await scheduler.assess(a_task()), Assessed)
+
+
+async def test_a_waiting_task_wakes_when_another_worker_enables_a_key():
+    board = MemoryCooldowns()
+    async with a_simulator() as simulator, a_scheduler(keys_for(simulator), board=board) as scheduler:
+        board.write(operator_row("key-001"), Cooldown(disabled=True, reason="by an operator", at=time.time()))
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(scheduler.assess(a_task(deadline_in_s=10.0)))
+            await eventually(lambda: states(scheduler) == {"key-001": "disabled"})
+            enabled_at = time.time()
+            board.write(operator_row("key-001"), Cooldown(at=enabled_at))
+        assert isinstance(waiting.result(), Assessed)
+    assert simulator.calls[0].at - enabled_at < 0.5  # not at the deadline; milliseconds on a free machine
+
+
+async def test_an_operators_word_holds_over_what_workers_report_and_over_a_restart():
+    board = MemoryCooldowns()
+    async with a_simulator("a", "b") as simulator:
+        simulator.fault("401", keys=("a",), times=1)
+        async with a_scheduler(keys_for(simulator), board=board) as scheduler:
+            await scheduler.assess(a_task(1))
+            assert states(scheduler) == {"a": "disabled", "b": "ready"}
+            board.write(operator_row("a"), Cooldown(at=time.time()))
+            board.write(operator_row("b"), Cooldown(disabled=True, at=time.time()))
+            await scheduler.assess(a_task(2))
+            assert states(scheduler) == {"a": "ready", "b": "disabled"}
+        async with a_scheduler(keys_for(simulator), board=board) as restarted:
+            await restarted.assess(a_task(3))
+            assert states(restarted) == {"a": "ready", "b": "disabled"}
+
+
+async def test_keys_at_their_limit_are_not_said_to_be_cooling():
+    async with a_simulator("a", "b") as simulator:
+        simulator.fault("429", times=2, retry_after="0.3")
+        async with a_scheduler(keys_for(simulator, qps_limit=50)) as scheduler:
+            with capture_logs() as logs:
+                outcomes = await assess_all(scheduler, [a_task(n) for n in range(8)])
+    assert all(isinstance(outcome, Assessed) for outcome in outcomes)
+    assert [call.status for call in simulator.calls].count(429) == 2
+    assert not [log for log in logs if "All API keys" in log["event"]]
+
+
+# -- other settings while it runs
+
+
+async def test_a_reload_loses_no_call_in_flight_and_waiting_tasks_see_the_new_keys():
+    async with a_simulator("a", "b", latency_s=0.3) as simulator:
+        a, b = keys_for(simulator, max_concurrent=1)
+        async with a_scheduler([a]) as scheduler, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(scheduler.assess(a_task(n))) for n in range(2)]
+            await eventually(lambda: scheduler.pool.snapshot()[0].in_flight == 1)
+            scheduler.reload(LLMSettings(keys=(b,)))
+    outcomes = [task.result() for task in tasks]
+    assert [(type(outcome), outcome.key_id) for outcome in outcomes] == [(Assessed, "a"), (Assessed, "b")]
+    assert (outcomes[1].times.called_at or 0) < (
+        outcomes[0].times.answered_at or 0
+    )  # the second did not wait for the first
+
+
+async def test_without_keys_a_reload_brings_some():
+    async with a_simulator() as simulator, a_scheduler(()) as scheduler:
+        assert isinstance(await scheduler.assess(a_task()), Failed)
+        scheduler.reload(LLMSettings(keys=keys_for(simulator)))
+        assert isinstance(await scheduler.assess(a_task()), Assessed)
 
 
 # -- secrets

@@ -92,5 +92,25 @@ def list_(config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
     _print_table([[name.upper() for name in names], *rows])
 
 
+@commands.command()
+def disable(key_id: Annotated[str, typer.Argument(metavar="KEY", help="its id")], config_dir: ConfigDir = None) -> None:
+    """Let a key rest on all workers, at once and over their restarts, until it is enabled again."""
+    _say(key_id, config_dir, disabled=True)
+
+
+@commands.command()
+def enable(key_id: Annotated[str, typer.Argument(metavar="KEY", help="its id")], config_dir: ConfigDir = None) -> None:
+    """Bring a key back on all workers, whether an operator or the provider had disabled it."""
+    _say(key_id, config_dir, disabled=False)
+
+
+def _say(key_id: str, config_dir: Path | None, *, disabled: bool) -> None:
+    from vision_stream import config
+    from vision_stream.key_words import say
+
+    asyncio.run(say(config.load(config_dir), key_id, disabled=disabled))
+    print(f"{key_id} is {'disabled' if disabled else 'enabled'} on all workers")
+
+
 def register(app: typer.Typer) -> None:
     app.add_typer(commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,7 +58,12 @@ def run(
         )
     plan = Plan(cameras=_cameras(settings, source or [], camera or [], fps), loop=loop, seconds=seconds)
     code, summary = asyncio.run(
-        run_standalone(settings, plan, on_ready=lambda url: typer.echo(f"Dashboard: {url}", err=True))
+        run_standalone(
+            settings,
+            plan,
+            on_ready=lambda url: typer.echo(f"Dashboard: {url}", err=True),
+            configured=partial(config.load_with_places, config_dir, overrides),
+        )
     )
     print(summary.as_json() if as_json else summary.text())
     raise typer.Exit(code)

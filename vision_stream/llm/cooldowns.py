@@ -6,7 +6,7 @@ Each scheduler's own pool is the authority on what it saw itself; what others sa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -22,7 +22,32 @@ class Cooldown(Struct, frozen=True, kw_only=True):
     disabled: bool = False  # the provider refused the key itself
     reason: Text = ""
     at: Epoch
+    at_limit: bool = False  # it waits for room in its own limit, which is soon
     fingerprint: Word = ""  # of the secret that was used: another secret under the same id is another key
+
+
+def operator_row(key_id: str) -> str:
+    """Where an operator's word on a key stands: apart, so that no worker's report can overwrite it.
+
+    It is about the id, whatever its secret. ``disabled`` holds until a later word; one that enables voids what the
+    key's own row said before.
+    """
+    return f"operator:{key_id}"  # no id of a key has a colon
+
+
+class Listeners:
+    """Who wants to know when a board changes."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[], None]] = []
+
+    def add(self, changed: Callable[[], None]) -> Callable[[], None]:
+        self._listeners.append(changed)
+        return lambda: self._listeners.remove(changed)
+
+    def tell(self) -> None:
+        for changed in tuple(self._listeners):
+            changed()
 
 
 class CooldownBoard(Protocol):
@@ -34,18 +59,27 @@ class CooldownBoard(Protocol):
 
     def write(self, key_id: str, cooldown: Cooldown) -> None: ...
 
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` on the event loop after each change, whoever made it; what is returned ends that."""
+        ...
+
 
 class MemoryCooldowns:
     """A board for the schedulers of one process."""
 
     def __init__(self) -> None:
         self._cooldowns: dict[str, Cooldown] = {}
+        self._listeners = Listeners()
 
     def read(self) -> Mapping[str, Cooldown]:
         return self._cooldowns
 
     def write(self, key_id: str, cooldown: Cooldown) -> None:
         self._cooldowns[key_id] = merge(self._cooldowns.get(key_id), cooldown)
+        self._listeners.tell()
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return self._listeners.add(changed)
 
 
 def merge(known: Cooldown | None, new: Cooldown) -> Cooldown:
@@ -69,6 +103,7 @@ def merge(known: Cooldown | None, new: Cooldown) -> Cooldown:
         failures=max(first.failures, last.failures) if longer.until > last.at else last.failures,
         disabled=last.disabled,
         reason=last.reason if last.disabled else longer.reason,
+        at_limit=longer.at_limit,
         at=last.at,
         fingerprint=last.fingerprint,
     )

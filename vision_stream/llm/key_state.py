@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -28,13 +29,14 @@ class KeyStatus(Struct, frozen=True, kw_only=True):
     cooling_for_s: float
     free_in_s: float  # until its limits and its cooldown allow the next call
     reason: str
+    at_limit: bool = False  # what it cools for is its own limit
 
 
 class KeyState:
     """Mutable, and touched by its pool alone."""
 
     __slots__ = (
-        "_key", "calls", "cooldowns", "cooling_until", "credit", "disabled", "failures", "id", "in_flight",
+        "_key", "at_limit", "calls", "cooldowns", "cooling_until", "credit", "disabled", "failures", "id", "in_flight",
         "last_cooldown", "limits", "needs_probe", "priority", "probing", "reason", "success",
     )  # fmt: skip
 
@@ -48,11 +50,24 @@ class KeyState:
         self.last_cooldown = 0.0
         self.failures = 0
         self.cooldowns = 0  # ever
+        self.at_limit = False  # what it cools for is its own limit, and soon over
         self.needs_probe = False
         self.probing = False
         self.disabled = False
         self.reason = ""
         self.success = SuccessRate()
+
+    def is_of(self, key: PooledKey) -> bool:
+        """Whether what was learned of this key holds for ``key``: the same secret at the same endpoint and model."""
+        mine = self._key
+        return (mine.identity, mine.base_url, mine.model) == (key.identity, key.base_url, key.model)
+
+    def reconfigure(self, key: PooledKey, limits: Callable[[PooledKey], KeyLimits], now: float) -> None:
+        new = limits(key)
+        if not new.like(self.limits):
+            new.follow(self.limits, now)
+            self.limits = new
+        self._key, self.priority = key, key.priority
 
     def busy(self) -> bool:
         """Only a report can free it."""
@@ -72,24 +87,33 @@ class KeyState:
             self.probing = self.needs_probe
         return slots
 
-    def stamp(self, slots: Slots, now: float) -> None:
-        self.limits.stamp(slots, now)
-
     def end(self, lease: Lease, now: float) -> None:
-        self.limits.stamp(lease.slots, now)  # a call that never said when it went out went out by now
+        if lease.limits is not None:
+            lease.limits.stamp(lease.slots, now)  # a call that never said when it went out went out by now
         self.in_flight -= 1
         if lease.probe:
             self.probing = False
 
-    def cool(self, *, until: float, reason: str) -> None:
+    def usable(self, now: float) -> bool:
+        """Neither disabled nor cooling; a key that merely waits for room in its limits is usable."""
+        return not self.disabled and (self.at_limit or self.cooling_until <= now)
+
+    def cool(self, *, until: float, reason: str, at_limit: bool = False) -> None:
         self.cooling_until = until
+        self.at_limit = at_limit
         self.needs_probe = True
         self.reason = reason
+
+    def disable(self, reason: str) -> bool:
+        """True when that is news."""
+        news = not self.disabled
+        self.disabled, self.reason = True, reason
+        return news
 
     def recover(self) -> None:
         self.failures = 0
         self.last_cooldown = 0.0
-        self.needs_probe = False
+        self.needs_probe = self.at_limit = False
         self.reason = ""
 
     def status(self, now: float) -> KeyStatus:
@@ -106,6 +130,7 @@ class KeyState:
             cooling_for_s=max(0.0, self.cooling_until - now),
             free_in_s=max(0.0, free_at - now),
             reason=self.reason,
+            at_limit=self.at_limit,
         )
 
     def _word(self, now: float) -> Literal["ready", "cooling", "probing", "disabled"]:

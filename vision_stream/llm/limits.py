@@ -18,6 +18,7 @@ JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 w
 MAX_WIDER_S = 0.25  # beside that, for a key that answers 429 to what we allow
 RELAX = 0.998  # of it is left after an answer: half after 350 calls
 LOOK_AGAIN_S = 0.02  # after another process was quicker. Sooner: cores spent on it. Later: a free slot waits longer.
+MINUTE_S = 60.0
 PENDING_S = 60.0  # no call lives longer: a reservation that nobody stamped (a crash) holds its slot this long
 
 
@@ -74,6 +75,10 @@ class SlidingWindow:
         """Reserve and stamp at once."""
         self.stamp(self.reserve(now), now)
 
+    def recent(self, now: float) -> list[float]:
+        """When the calls of the window that ends at ``now`` went out; one that is not on its way yet: now."""
+        return sorted(min(at, now) for at in self._cells[1 : self.limit + 1] if at > now - self.span_s)
+
     def used(self, now: float) -> int:
         """Calls within the window that ends at ``now``."""
         return sum(1 for slot in range(1, self.limit + 1) if self._cells[slot] > now - self.span_s)
@@ -90,11 +95,25 @@ class KeyLimits:
     """
 
     __slots__ = ("_spans", "_wider_s", "windows")
+    fresh = True  # nobody has counted in these windows yet
 
     def __init__(self, windows: Iterable[SlidingWindow]) -> None:
         self.windows = tuple(windows)
         self._spans = tuple(window.span_s for window in self.windows)
         self._wider_s = 0.0
+
+    def like(self, other: KeyLimits) -> bool:
+        """Whether they allow the same, but for what was learned from refusals."""
+        return self._shape() == other._shape()
+
+    def _shape(self) -> tuple[tuple[int, float], ...]:
+        return tuple((window.limit, span_s) for window, span_s in zip(self.windows, self._spans, strict=True))
+
+    def follow(self, old: KeyLimits, now: float) -> None:
+        """Count what went out under ``old`` limits too, unless another process has done so already."""
+        if self.fresh and old.windows:
+            for at in max(old.windows, key=lambda window: window.span_s).recent(now):
+                self.take(at)
 
     def widen(self) -> None:
         self._set_wider(min(self._wider_s + JITTER_S, MAX_WIDER_S))
@@ -107,6 +126,10 @@ class KeyLimits:
         self._wider_s = seconds
         for window, span_s in zip(self.windows, self._spans, strict=True):
             window.span_s = span_s + seconds
+
+    def explains(self, wait_s: float) -> bool:
+        """Whether a refusal that ends within ``wait_s`` is no more than one of the limits that we keep ourselves."""
+        return any(0 < wait_s <= span_s for span_s in self._spans if span_s < MINUTE_S)
 
     def free_at(self) -> float:
         """When the next call may go; ``-inf`` where nothing is limited."""
@@ -147,5 +170,5 @@ def spans(
     if qps_limit is not None:
         windows.append((max(1, math.floor(qps_limit)), max(1.0, 1.0 / qps_limit) + jitter_s))
     if rpm_limit is not None:
-        windows.append((rpm_limit, 60.0 + jitter_s))
+        windows.append((rpm_limit, MINUTE_S + jitter_s))
     return tuple(windows)

@@ -16,6 +16,10 @@ class Modes:
     def of(self, key_id: str) -> Mode:
         return self._modes.get(key_id, MODES[0])
 
+    def forget(self) -> None:
+        """Other settings: endpoints may have changed."""
+        self._modes.clear()
+
     def lower(self, key_id: str, refused: Mode) -> bool:
         """``refused`` is not supported: ask the next plainer way from now on. False where there is none."""
         position = MODES.index(refused) + 1

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from vision_stream.llm.cooldowns import fingerprint
 from vision_stream.llm.key_state import KeyState, KeyStatus
 from vision_stream.llm.limits import JITTER_S, LOOK_AGAIN_S, KeyLimits, Slots, key_limits
 from vision_stream.llm.strategies import Strategy, strategy_named
@@ -37,6 +38,8 @@ class Lease:
     probe: bool = False
     slots: Slots = field(default=(), compare=False)  # reserved in the key's limits
     cooldowns: int = field(default=0, compare=False)  # that the key had had by then
+    state: KeyState | None = field(default=None, compare=False, repr=False)  # of the key, which a reload may replace
+    limits: KeyLimits | None = field(default=None, compare=False, repr=False)  # that the slots are of
 
 
 class WaitUntil(Struct, frozen=True):
@@ -65,6 +68,7 @@ class PooledKey(Struct, frozen=True, kw_only=True):
     model: str = ""
     base_url: str = ""
     enabled: bool = True
+    identity: str = ""  # tells its secret from another under the same id
 
 
 def alone(key: PooledKey, *, jitter_s: float = JITTER_S) -> KeyLimits:
@@ -92,12 +96,38 @@ class KeyPool:
         uniform: Callable[[float, float], float] = random.uniform,
         limits: Callable[[PooledKey], KeyLimits] | None = None,
     ) -> None:
+        self._uniform = uniform
+        self._keys: dict[str, KeyState] = {}
+        self._strategy = ""
+        self.reconfigure(keys, strategy, min_cooldown, max_cooldown, limits or alone, now=0.0)
+
+    def reconfigure(
+        self,
+        keys: Sequence[str | PooledKey],
+        strategy: str,
+        min_cooldown: float,
+        max_cooldown: float,
+        limits: Callable[[PooledKey], KeyLimits],
+        now: float,
+    ) -> None:
+        """Other keys from now on. One that is the same but for its limits keeps its state, and what it used of them.
+
+        Leases of keys that went end as all do, and change nothing any more.
+        """
         known = [PooledKey(id=key) if isinstance(key, str) else key for key in keys]
-        limits = limits or alone
-        self._keys = {key.id: KeyState(key, limits(key)) for key in known if key.enabled}
+        self._keys = {key.id: self._state(key, limits, now) for key in known if key.enabled}
         self._in_order = tuple(self._keys.values())
-        self._choose: Strategy = strategy_named(strategy)
-        self._min_cooldown, self._max_cooldown, self._uniform = min_cooldown, max(min_cooldown, max_cooldown), uniform
+        if strategy != self._strategy:
+            self._choose: Strategy = strategy_named(strategy)
+            self._strategy = strategy
+        self._min_cooldown, self._max_cooldown = min_cooldown, max(min_cooldown, max_cooldown)
+
+    def _state(self, key: PooledKey, limits: Callable[[PooledKey], KeyLimits], now: float) -> KeyState:
+        known = self._keys.get(key.id)
+        if known is None or not known.is_of(key):
+            return KeyState(key, limits(key))
+        known.reconfigure(key, limits, now)
+        return known
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -121,25 +151,33 @@ class KeyPool:
             key = self._choose(free)
             probe, slots = key.needs_probe, key.book(now)
             if slots is not None:
-                return Lease(key.id, probe, slots, key.cooldowns)
+                return Lease(key.id, probe, slots, key.cooldowns, key, key.limits)
             free.remove(key)  # another process was quicker
             earliest = min(earliest, now + LOOK_AGAIN_S)
         if earliest < math.inf:
             return WaitUntil(earliest)
         return WaitForReport(awaited) if awaited else AllDisabled()
 
+    def _of(self, lease: Lease) -> KeyState:
+        return lease.state or self._keys[lease.key_id]
+
+    def current(self, lease: Lease) -> bool:
+        """Whether the lease's key is still the one that the pool has under its id."""
+        return self._keys.get(lease.key_id) is self._of(lease)
+
     # -- what became of a lease
 
     def report_sent(self, lease: Lease, now: float) -> None:
         """The request is on its way: this is when it counts. Optional; without it, the call's end is taken."""
-        self._keys[lease.key_id].stamp(lease.slots, now)
+        if lease.limits is not None:
+            lease.limits.stamp(lease.slots, now)
 
     def release(self, lease: Lease, now: float) -> None:
         """The call says nothing about its key: cancelled, or out of time."""
-        self._keys[lease.key_id].end(lease, now)
+        self._of(lease).end(lease, now)
 
     def report_answered(self, lease: Lease, now: float) -> None:
-        key = self._keys[lease.key_id]
+        key = self._of(lease)
         key.end(lease, now)
         key.success.add(True, now)
         key.limits.relax()
@@ -154,25 +192,27 @@ class KeyPool:
         self, lease: Lease, now: float, retry_after: float | None = None, reason: str = "rate limited"
     ) -> None:
         """A 429: the key cools for ``retry_after`` seconds, twice that when it comes again; else a grown cooldown."""
-        self._keys[lease.key_id].limits.widen()
+        self._of(lease).limits.widen()
         self._cool(lease, now, min(retry_after or 0.0, MAX_RETRY_AFTER_S), reason)
 
     def report_unauthorized(self, lease: Lease, now: float, reason: str = "unauthorized") -> bool:
         """The provider refuses the key itself; True when that was news."""
-        key = self._keys[lease.key_id]
+        key = self._of(lease)
         key.end(lease, now)
         key.success.add(False, now)
-        return self.disable(key.id, reason)
+        return key.disable(reason)
 
     def _cool(self, lease: Lease, now: float, floor: float, reason: str) -> None:
-        key = self._keys[lease.key_id]
+        key = self._of(lease)
         key.end(lease, now)
         key.success.add(False, now)
         if key.cooling_until > now or lease.cooldowns < key.cooldowns:
             # One of many in flight when the key began to cool: not one more failure in a row.
             key.cooling_until = max(key.cooling_until, now + floor)
             return
-        key.cool(until=now + self._cooldown(key, floor), reason=reason)
+        cooldown = self._cooldown(key, floor)
+        at_limit = not key.failures and floor > 0 and key.limits.explains(cooldown)
+        key.cool(until=now + cooldown, reason=reason, at_limit=at_limit)
         key.cooldowns += 1
         key.failures += 1
 
@@ -188,16 +228,13 @@ class KeyPool:
 
     def forgive(self, key_id: str) -> None:
         """Take back the cooldown of a key whose only failure turned out to be the request's fault."""
-        key = self._keys[key_id]
-        if key.failures == 1:
+        key = self._keys.get(key_id)
+        if key is not None and key.failures == 1:
             key.recover()
             key.cooling_until = -math.inf
 
     def disable(self, key_id: str, reason: str) -> bool:
-        key = self._keys[key_id]
-        news = not key.disabled
-        key.disabled, key.reason = True, reason
-        return news
+        return self._keys[key_id].disable(reason)
 
     def enable(self, key_id: str) -> None:
         """Back to work, with nothing held against it."""
@@ -206,23 +243,26 @@ class KeyPool:
         key.cooling_until = -math.inf
         key.recover()
 
-    def cool_until(self, key_id: str, until: float, failures: int, reason: str) -> None:
+    def cool_until(self, key_id: str, until: float, failures: int, reason: str, *, at_limit: bool = False) -> None:
         """What another scheduler saw: the longer cooldown counts, whoever says so."""
         key = self._keys[key_id]
         if until > key.cooling_until:
-            key.cool(until=until, reason=reason)
+            key.cool(until=until, reason=reason, at_limit=at_limit)
             key.failures = max(key.failures, failures)
             key.last_cooldown = max(key.last_cooldown, self._min_cooldown)
 
     def blocked_until(self, now: float) -> float | None:
-        """When the first key comes back where all are cooling or disabled (``inf``: none will); else None."""
-        if any(not key.disabled and key.cooling_until <= now for key in self._in_order):
+        """When the first key comes back where all are cooling or disabled (``inf``: none will); else None.
+
+        A key that is asked to come back within the second of its own ``qps_limit`` is at its limit: it does not cool.
+        """
+        if any(key.usable(now) for key in self._in_order):
             return None
         return min((key.cooling_until for key in self._in_order if not key.disabled), default=math.inf)
 
     def available(self, now: float) -> int:
         """Keys that are neither cooling nor disabled."""
-        return sum(1 for key in self._in_order if not key.disabled and key.cooling_until <= now)
+        return sum(1 for key in self._in_order if key.usable(now))
 
     def status(self, key_id: str, now: float) -> KeyStatus:
         return self._keys[key_id].status(now)
@@ -240,7 +280,18 @@ def pool_of(
     limits: Callable[[PooledKey], KeyLimits] | None = None,
 ) -> KeyPool:
     """The pool of config/api_keys.yaml."""
-    keys = [
+    return KeyPool(
+        pooled(settings),
+        strategy=settings.selection_strategy,
+        min_cooldown=settings.cooling.min_cooldown,
+        max_cooldown=settings.cooling.max_cooldown,
+        uniform=uniform,
+        limits=limits or functools.partial(alone, jitter_s=settings.limit_jitter_s),
+    )
+
+
+def pooled(settings: LLMSettings) -> list[PooledKey]:
+    return [
         PooledKey(
             id=key.id,
             priority=key.priority,
@@ -250,14 +301,7 @@ def pool_of(
             model=key.model,
             base_url=redact_url(key.base_url),
             enabled=key.enabled,
+            identity=fingerprint(key.api_key.get_secret_value()),
         )
         for key in settings.keys
     ]
-    return KeyPool(
-        keys,
-        strategy=settings.selection_strategy,
-        min_cooldown=settings.cooling.min_cooldown,
-        max_cooldown=settings.cooling.max_cooldown,
-        uniform=uniform,
-        limits=limits or functools.partial(alone, jitter_s=settings.limit_jitter_s),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import structlog
 
@@ -27,11 +27,15 @@ class Reports:
         self._latencies: deque[tuple[float, float]] = deque(maxlen=RECENT)  # (when, how long)
         self._quickest, self._quickest_until = 0.0, 0.0
         self._blocked = False
+        self._published: tuple[str, ...] = ()
 
-    def publish(self, key_ids: Iterable[str]) -> None:
-        """Let the gauges read the pool whenever they are scraped."""
+    def publish(self, key_ids: Collection[str]) -> None:
+        """Let the gauges read the pool whenever they are scraped; those of other keys go."""
         pool = self._pool
         metrics.keys_available.set_function(lambda: pool.available(time.monotonic()))
+        for key_id in set(self._published) - set(key_ids):
+            metrics.key_success_rate.remove(key_id)
+        self._published = tuple(key_ids)
         for key_id in key_ids:
             metrics.key_success_rate.labels(key_id).set_function(
                 lambda key_id=key_id: pool.status(key_id, time.monotonic()).success_rate
@@ -61,7 +65,7 @@ class Reports:
         metrics.llm_tokens.labels("input").inc(answer.input_tokens)
         metrics.llm_tokens.labels("output").inc(answer.output_tokens)
         self._pool.report_answered(lease, now)
-        if lease.probe:
+        if lease.probe and self._pool.current(lease):
             _log.info("API key is back", key=lease.key_id)
             self._sharing.tell(lease.key_id, now)
         if self._blocked and self._pool.blocked_until(now) is None:
@@ -72,14 +76,16 @@ class Reports:
         """The key's failure: it cools, or is disabled."""
         now = time.monotonic()
         self.count(lease.key_id, failure.kind)
+        current = self._pool.current(lease)  # else it speaks of a key that a reload has replaced
         if failure.kind == "unauthorized":
-            if self._pool.report_unauthorized(lease, now, failure.what):
+            if self._pool.report_unauthorized(lease, now, failure.what) and current:
                 _log.error("API key is disabled", key=lease.key_id, reason=failure.what, remedy="replace the key")
         elif failure.kind == "rate_limited" or failure.retry_after is not None:
             self._pool.report_rate_limited(lease, now, failure.retry_after, failure.what)
         else:
             self._pool.report_failed(lease, now, failure.what)
-        self._sharing.tell(lease.key_id, now)
+        if current:
+            self._sharing.tell(lease.key_id, now)
 
     def innocent(self, lease: Lease, result: str) -> None:
         """The endpoint answered, and refused what was asked."""

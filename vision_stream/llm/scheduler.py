@@ -21,12 +21,12 @@ import structlog
 from vision_stream import metrics
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import AiohttpClient, VisionClient
-from vision_stream.llm.cooldowns import CooldownBoard, fingerprint
+from vision_stream.llm.cooldowns import CooldownBoard
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.limits import KeyLimits
 from vision_stream.llm.modes import Modes
 from vision_stream.llm.pictures import NoPicture, picture_of
-from vision_stream.llm.pool import KeyPool, Lease, PooledKey, pool_of
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey, alone, pool_of, pooled
 from vision_stream.llm.prompts import Prompt, prompt_for
 from vision_stream.llm.reports import Reports
 from vision_stream.llm.run import Run
@@ -59,23 +59,24 @@ class LLMScheduler:
         self._llm, self._settings, self._evidence = llm, scheduler, evidence
         self._keys = {key.id: key for key in llm.keys if key.enabled}
         self._make_client = client
-        self.pool: KeyPool = pool_of(llm, limits=self._limits(limits_dir))
+        self._limits_dir = limits_dir
+        self.pool: KeyPool = pool_of(llm, limits=self._limits())
         self._sharing = Sharing(self.pool, self._keys, cooldowns)
         self._reports = Reports(self.pool, self._sharing)
         self._modes = Modes()
         self._client: VisionClient | None = None
         self._room: WaitingRoom | None = None
         self._said_no_keys = False
+        self._unsubscribe: Callable[[], None] = lambda: None
 
-    def _limits(self, directory: Path | None) -> Callable[[PooledKey], KeyLimits] | None:
-        if directory is None:
-            return None
-        shared = LimitsDirectory(directory, jitter_s=self._llm.limit_jitter_s)
-        return lambda key: shared(key, fingerprint(self._keys[key.id].api_key.get_secret_value()))
+    def _limits(self) -> Callable[[PooledKey], KeyLimits]:
+        jitter_s = self._llm.limit_jitter_s
+        if self._limits_dir is None:
+            return functools.partial(alone, jitter_s=jitter_s)
+        return LimitsDirectory(self._limits_dir, jitter_s=jitter_s)
 
     async def start(self) -> None:
-        for key in self._keys.values():
-            register_secret(key.api_key.get_secret_value())
+        self._register_secrets()
         self._client = self._make_client()
         self._room = WaitingRoom(
             self.pool,
@@ -85,8 +86,41 @@ class LLMScheduler:
             blocked=self._reports.note_blocked,
         )
         self._reports.publish(self._keys)
+        self._unsubscribe = self._sharing.subscribe(self._look_soon)
+        self._room.look()
+
+    def _look_soon(self) -> None:
+        """Not at once: it may be a report of our own that changed the board, and that is not at its end yet."""
+        if self._room is not None:
+            asyncio.get_running_loop().call_soon(self._room.look)
+
+    def reload(self, llm: LLMSettings) -> None:
+        """Use other settings from now on. Calls in flight end as they would have, waiting tasks see the new keys."""
+        self._llm = llm
+        self._keys = {key.id: key for key in llm.keys if key.enabled}
+        self._said_no_keys = False
+        self._register_secrets()
+        cooling = llm.cooling
+        self.pool.reconfigure(
+            pooled(llm),
+            llm.selection_strategy,
+            cooling.min_cooldown,
+            cooling.max_cooldown,
+            self._limits(),
+            now=time.monotonic(),
+        )
+        self._modes.forget()
+        self._sharing.set_keys(self._keys)
+        self._reports.publish(self._keys)
+        if self._room is not None:
+            self._room.look()
+
+    def _register_secrets(self) -> None:
+        for key in self._keys.values():
+            register_secret(key.api_key.get_secret_value())
 
     async def close(self) -> None:
+        self._unsubscribe()
         if self._room is not None:
             self._room.close()
         if self._client is not None:
@@ -141,7 +175,12 @@ class LLMScheduler:
 
     async def _call(self, run: Run, prompt: Prompt, lease: Lease) -> GroupAssessment | None:
         """One call; None: it is worth another."""
-        key = self._keys[lease.key_id]
+        assert self._room is not None, "start() first"
+        key = self._keys.get(lease.key_id)
+        if key is None or not self.pool.current(lease):  # a reload came between
+            self.pool.release(lease, time.monotonic())
+            self._room.ended()
+            return None
         request = Request(
             prompt=prompt,
             model=key.model,
@@ -149,7 +188,6 @@ class LLMScheduler:
             max_output_tokens=self._llm.max_output_tokens,
         )
         assert self._client is not None, "start() first"
-        assert self._room is not None
         told = False  # what became of the lease
         run.begin(key)
         try:

@@ -31,7 +31,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class SharedLimits(KeyLimits):
     """Windows over the cells in ``path``, made if missing."""
 
-    __slots__ = ("_file", "_memory")
+    __slots__ = ("_file", "_memory", "fresh")
 
     def __init__(self, path: Path, windows: tuple[tuple[int, float], ...]) -> None:
         size = _DOUBLE * sum(limit + 1 for limit, _ in windows)
@@ -41,6 +41,7 @@ class SharedLimits(KeyLimits):
             new = os.fstat(self._file).st_size != size
             if new:
                 os.ftruncate(self._file, size)
+            self.fresh = new
             self._memory = mmap.mmap(self._file, size)
             super().__init__(_over(cast("memoryview[float]", memoryview(self._memory).cast("d")), windows, new=new))
         finally:
@@ -97,6 +98,6 @@ class LimitsDirectory:
         if not windows or sys.platform != "linux":
             return key_limits(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
         self._directory.mkdir(parents=True, exist_ok=True)
-        facts = (key.id, key.base_url, identity, key.qps_limit, key.rpm_limit, _BOOT_ID.read_text())
+        facts = (key.id, key.base_url, identity or key.identity, key.qps_limit, key.rpm_limit, _BOOT_ID.read_text())
         name = hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
         return SharedLimits(self._directory / f"{key.id}-{name}.limits", windows)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
-from vision_stream.llm.cooldowns import Cooldown, CooldownBoard, fingerprint
+from vision_stream.llm.cooldowns import Cooldown, CooldownBoard, fingerprint, operator_row
 from vision_stream.llm.pool import KeyPool
 from vision_stream.settings import KeySettings
 
@@ -21,11 +21,28 @@ class Sharing:
 
     def __init__(self, pool: KeyPool, keys: Mapping[str, KeySettings], board: CooldownBoard) -> None:
         self._pool, self._board = pool, board
-        self._fingerprints = {key.id: fingerprint(key.api_key.get_secret_value()) for key in keys.values()}
-        self._seen: dict[str, tuple[float, float, bool]] = {}
+        self._fingerprints: dict[str, str] = {}
+        self._seen: dict[str, tuple[Cooldown | None, Cooldown | None]] = {}
         self._told_at: dict[str, float] = {}
         self._read_at = 0.0
         self._failing = False
+        self.set_keys(keys)
+
+    def set_keys(self, keys: Mapping[str, KeySettings]) -> None:
+        """The keys of the pool have changed."""
+        known, self._fingerprints = self._fingerprints, {key.id: _fingerprint(key) for key in keys.values()}
+        self._told_at = {k: at for k, at in self._told_at.items() if self._fingerprints.get(k) == known.get(k)}
+        self._seen.clear()
+        self._read_at = 0.0
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` when others wrote; what is returned ends that."""
+
+        def look_at_once() -> None:
+            self._read_at = 0.0
+            changed()
+
+        return self._board.subscribe(look_at_once)
 
     def bring_in(self, now: float) -> None:
         """Merge what others wrote into the pool, at most every ``READ_EVERY_S``. ``now`` is monotonic seconds."""
@@ -37,33 +54,53 @@ class Sharing:
         except Exception as error:
             return self._complain(error)
         self._failing = False
-        for key_id, cooldown in known.items():
-            seen = (cooldown.at, cooldown.until, cooldown.disabled)
-            if self._fingerprints.get(key_id) == cooldown.fingerprint and self._seen.get(key_id) != seen:
-                self._seen[key_id] = seen
-                self._apply(key_id, cooldown, now)
+        for key_id, mine in self._fingerprints.items():
+            row, word = known.get(key_id), known.get(operator_row(key_id))
+            if row is not None and row.fingerprint != mine:
+                row = None  # another secret's
+            if self._seen.get(key_id, (None, None)) != (row, word):
+                self._seen[key_id] = row, word
+                self._apply(key_id, row, word, now)
 
-    def _apply(self, key_id: str, cooldown: Cooldown, now: float) -> None:
-        if cooldown.disabled:
-            if self._pool.disable(key_id, cooldown.reason):
-                _log.error("API key is disabled, as another worker found", key=key_id, reason=cooldown.reason)
+    def _apply(self, key_id: str, row: Cooldown | None, word: Cooldown | None, now: float) -> None:
+        if word is not None and word.disabled:
+            if self._pool.disable(key_id, word.reason):
+                _log.warning("API key is disabled by an operator", key=key_id)
             return
-        later = cooldown.at > self._told_at.get(key_id, 0.0)  # else it is what we had before we disabled the key
+        said_at = word.at if word is not None else 0.0
+        if row is not None and row.at > said_at:
+            return self._apply_row(key_id, row, now)
+        if said_at > self._told_at.get(key_id, 0.0):  # else a failure came after the operator's word
+            if self._pool.status(key_id, now).state != "ready":
+                _log.info("API key is enabled by an operator", key=key_id)
+            self._pool.enable(key_id)
+
+    def _apply_row(self, key_id: str, row: Cooldown, now: float) -> None:
+        if row.at == self._told_at.get(key_id):
+            return  # our own report
+        if row.disabled:
+            if self._pool.disable(key_id, row.reason):
+                _log.error("API key is disabled, as another worker found", key=key_id, reason=row.reason)
+            return
+        later = row.at > self._told_at.get(key_id, 0.0)  # else it is what we had before we disabled the key
         if later and self._pool.status(key_id, now).state == "disabled":
             self._pool.enable(key_id)
             _log.info("API key is enabled again", key=key_id)
-        left = cooldown.until - time.time()
+        left = row.until - time.time()
         if left > 0:
-            self._pool.cool_until(key_id, now + left, cooldown.failures, cooldown.reason)
+            self._pool.cool_until(key_id, now + left, row.failures, row.reason, at_limit=row.at_limit)
 
     def tell(self, key_id: str, now: float) -> None:
         """Write the pool's state of a key for the others."""
+        if key_id not in self._fingerprints:
+            return  # it went with a reload
         status, at = self._pool.status(key_id, now), time.time()
         cooldown = Cooldown(
             until=at + status.cooling_for_s if status.cooling_for_s else 0.0,
             failures=status.failures,
             disabled=status.state == "disabled",
             reason=status.reason,
+            at_limit=status.at_limit,
             at=at,
             fingerprint=self._fingerprints[key_id],
         )
@@ -77,3 +114,7 @@ class Sharing:
         if not self._failing:
             self._failing = True
             _log.warning("cooldowns are not shared for now", why=f"{type(error).__name__}: {error}")
+
+
+def _fingerprint(key: KeySettings) -> str:
+    return fingerprint(key.api_key.get_secret_value())

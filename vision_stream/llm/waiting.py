@@ -100,6 +100,11 @@ class WaitingRoom:
         if lease.slots:
             self._serve()
 
+    def look(self) -> None:
+        """Something has changed that may free a key: another worker's word, other settings."""
+        self._before(self._loop.time())
+        self._serve()
+
     def close(self) -> None:
         self._stop_timer()
 

@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import structlog
 
+from vision_stream.config import Loaded
 from vision_stream.llm.cooldowns import MemoryCooldowns
+from vision_stream.llm.reloading import following
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import Alert, CameraMessage, CameraStatus, Detection
 from vision_stream.settings import CameraSettings, Settings
@@ -85,11 +88,14 @@ class Audience:
         await self._hub.assessment(message)
 
 
-async def run(settings: Settings, plan: Plan, *, on_ready: Callable[[str], None]) -> tuple[int, Summary]:
+async def run(
+    settings: Settings, plan: Plan, *, on_ready: Callable[[str], None], configured: Callable[[], Loaded] | None = None
+) -> tuple[int, Summary]:
     """Run until the end; returns the exit code and what went through.
 
     Args:
         on_ready: told the dashboard's address once it answers.
+        configured: reads the settings again, so that changed API keys are taken over; None: they stay.
     Raises:
         VisionStreamError: a source or the model cannot be used, or the gateway's port is taken.
     """
@@ -98,9 +104,13 @@ async def run(settings: Settings, plan: Plan, *, on_ready: Callable[[str], None]
     scheduler = LLMScheduler(settings.llm, settings.kafka.scheduler, stores.evidence, MemoryCooldowns())
     pipeline = Pipeline(settings, scheduler, Audience(hub, summary), stores.cache)
     try:
-        async with serving(build(settings, hub, stores)) as at, asyncio.timeout(plan.seconds):
+        async with AsyncExitStack() as stack:
+            at = await stack.enter_async_context(serving(build(settings, hub, stores)))
+            await stack.enter_async_context(asyncio.timeout(plan.seconds))
             on_ready(f"{at.url}/")
             await scheduler.start()
+            if configured is not None:
+                await stack.enter_async_context(following(configured, scheduler.reload))
             await pipeline.start()
             cameras = asyncio.ensure_future(_cameras(settings, plan, inference, stores, pipeline))
             await ending.until_told(cameras)

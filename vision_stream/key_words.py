@@ -1,0 +1,71 @@
+"""An operator's word on an API key: onto the changelog of the table that all schedulers share, past Faust.
+
+Every worker follows that changelog, so the word is with all of them in milliseconds, and it outlives them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from vision_stream.errors import ConfigError, DependencyError
+from vision_stream.llm.cooldowns import Cooldown, operator_row
+from vision_stream.messages import encode
+from vision_stream.settings import Settings
+
+TABLE = "key_cooldowns"
+DISABLED = "disabled by an operator"
+
+
+async def say(settings: Settings, key_id: str, *, disabled: bool) -> tuple[str, ...]:
+    """Disable a key until it is enabled again, or enable it whatever disabled it; returns the changelogs written.
+
+    Raises:
+        ConfigError: mode 1 runs without Kafka; no such key; no scheduler has ever run on this broker.
+        DependencyError: Kafka does not answer.
+    """
+    _check(settings, key_id)
+    word = Cooldown(disabled=disabled, reason=DISABLED if disabled else "", at=time.time())
+    kafka = settings.kafka
+    producer = AIOKafkaProducer(
+        bootstrap_servers=",".join(kafka.bootstrap_servers), acks="all", enable_idempotence=True
+    )
+    try:
+        async with asyncio.timeout(kafka.connect_timeout_s):
+            await producer.start()
+            changelogs = _changelogs(await producer.client.fetch_all_metadata(), kafka.app_id)
+            for changelog in changelogs:
+                await producer.send_and_wait(changelog, encode(word), key=operator_row(key_id).encode(), partition=0)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise DependencyError(
+            f"Failed to connect to Kafka at {', '.join(kafka.bootstrap_servers)}: {error or 'no answer in time'}",
+            remedy="start it (vision-stream broker), or set ALGO_KAFKA_BOOTSTRAP_SERVERS",
+        ) from error
+    finally:
+        await producer.stop()
+    if not changelogs:
+        raise ConfigError(
+            f"no topic {kafka.app_id}-{TABLE}-changelog on this broker: no scheduler has run here",
+            remedy="make it with vision-stream topics init, or check kafka.app_id",
+        )
+    return changelogs
+
+
+def _check(settings: Settings, key_id: str) -> None:
+    known = [key.id for key in settings.llm.keys]
+    if key_id not in known:
+        raise ConfigError(f"no key {key_id}", remedy=f"one of config/api_keys.yaml: {', '.join(known) or 'none there'}")
+    if not settings.enable_kafka_streaming:
+        raise ConfigError(
+            "without Kafka there are no workers to tell (enable_kafka_streaming is false)",
+            remedy=f"set enabled of {key_id} in config/api_keys.yaml: a running process takes it over at once",
+        )
+
+
+def _changelogs(cluster: object, app_id: str) -> tuple[str, ...]:
+    """Of every group of workers: those with other roles have changelogs of their own."""
+    topics: set[str] = cluster.topics()  # type: ignore[attr-defined]
+    return tuple(sorted(name for name in topics if name.startswith(app_id) and name.endswith(f"-{TABLE}-changelog")))
