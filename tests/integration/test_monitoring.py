@@ -237,6 +237,16 @@ def test_panels_of_what_goes_wrong_ask_valid_questions(prometheus: Prometheus):
         prometheus.get("query", query=expr)  # 400 for one that is not PromQL
 
 
+def test_promtool_answers_what_the_runbooks_ask(prometheus: Prometheus):
+    pages = "\n".join(page.read_text() for page in (DEPLOYMENT.parent / "docs" / "runbooks").rglob("*.md"))
+    asked = set(re.findall(r"promtool query instant http://localhost:9090 '([^']+)'", pages)) - {"..."}
+    assert len(asked) >= 9
+    for expr in asked:
+        command = [program("promtool"), "query", "instant", f"http://{prometheus.address}", expr]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, f"{expr}: {done.stderr}"
+
+
 def test_no_alert_fires_in_a_healthy_run(prometheus: Prometheus):
     """But that of a busy machine: everything runs on the same cores here."""
     busy = {"SloPushBurn", "SloVerdictBurn", "SloCamerasLiveBurn", "ConsumerLagHigh", "LlmSlow"}

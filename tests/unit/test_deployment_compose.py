@@ -142,6 +142,16 @@ def test_every_setting_that_is_passed_exists():
             assert name.removesuffix("_FILE") in variables(), name
 
 
+@pytest.mark.parametrize(
+    "path", sorted([*DEPLOYMENT.rglob("*.yml"), *DEPLOYMENT.rglob("*.yaml")]), ids=lambda path: path.name
+)
+def test_every_file_is_yaml_without_a_key_twice(path: Path):
+    documents = list(yaml.load_all(path.read_text(), Loader))
+    assert documents
+    assert all(documents)
+    assert not re.search(r"[ \t]+$|\t", path.read_text(), re.M), "trailing blanks or tabs"
+
+
 @pytest.mark.parametrize("path", sorted(DEPLOYMENT.rglob("*.yml")), ids=lambda path: path.name)
 def test_no_file_holds_a_password(path: Path):
     for line in path.read_text().splitlines():
@@ -243,7 +253,8 @@ def test_the_image_runs_as_nobody_special_and_is_told_by_signals(name: str):
 
 
 def test_base_images_are_pinned():
-    arguments = dict(line.removeprefix("ARG ").split("=") for line in dockerfile() if line.startswith("ARG "))
+    arguments = dict(re.findall(r"^ARG (\w+_IMAGE)=(.+)$", "\n".join(dockerfile()), re.M))
+    assert len(arguments) == 2
     assert all(re.search(r":\d+\.\d+\.\d+", image) for image in arguments.values()), arguments
 
 
