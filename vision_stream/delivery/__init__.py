@@ -1,12 +1,15 @@
 """Nothing is lost between two topics: Faust 0.15's delivery, cured. Read it in the order of a message.
 
-    consumer   hands on every record once, reads again what got lost on the way, commits what the ledger says
+    consumer   hands on every record, reads again what got lost on the way (``rereads``), commits what the ledger
+               says; ``consumer_thread`` does what has to happen beside aiokafka
     flow       a resumed flow that empties no queue
     offsets    the ledger: which offset may be committed (pure)
+    record     a message as a handler sees it
     stage      ``in_order``: handlers side by side, one a key at a time, acks in offset order
     keylocks   one holder a key at a time
     changelog  tables whose changes are delivered before the message that made them is acked
     produce    an idempotent producer, and ``Outbox``: send, and know that it is delivered
+    trouble    which errors pass by themselves, and how long to wait for that
     bury       the dead-letter topic: what cannot be read or handled, with its bytes
     lag        how far behind: messages and seconds
 
