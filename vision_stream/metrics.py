@@ -77,6 +77,21 @@ llm_latency = Histogram(
 )
 llm_wait = Histogram("vision_stream_llm_wait_seconds", "A task's wait for a free API key.", buckets=SLOW)
 llm_tokens = Counter("vision_stream_llm_tokens_total", "Tokens by direction: input or output.", ["direction"])
+llm_spend = Counter(
+    "vision_stream_llm_spend_total", "Cost of answered LLM calls by model, in the currency of llm.prices.", ["model"]
+)
+llm_spent_today = Gauge(
+    "vision_stream_llm_spent_today", "Cost of this UTC day's LLM calls, those under way included, of all on this host."
+)
+llm_over_budget = Counter(
+    "vision_stream_llm_over_budget_total",
+    "Calls that were not made for want of money, by limit: day or camera. Raise llm.budget, or send fewer groups.",
+    ["limit"],
+)
+llm_next_slot = Gauge(
+    "vision_stream_llm_next_slot_seconds",
+    "Until the first API key takes a call again: 0 now, +Inf never by itself. Long: add keys, or raise their limits.",
+)
 key_success_rate = Gauge(
     "api_key_success_rate",
     "Share of a key's calls in the last 5 minutes that got an answer. Below 0.95: look at it.",

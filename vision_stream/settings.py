@@ -160,6 +160,9 @@ class KeySettings(Section):
     priority: int = Field(default=1, ge=1, le=100, description="weight under selection_strategy: weighted")
     qps_limit: float | None = Field(default=None, gt=0, le=10_000, description="calls a second; none: not limited")
     rpm_limit: int | None = Field(default=None, gt=0, le=1_000_000, description="calls a minute; none: not limited")
+    tpm_limit: int | None = Field(
+        default=None, ge=1000, le=1_000_000_000, description="tokens a minute, pictures included; none: not limited"
+    )
     max_concurrent: int | None = Field(default=None, ge=1, le=2000, description="calls in flight; none: not limited")
     enabled: bool = Field(default=True, description="false: the key rests")
 
@@ -179,6 +182,19 @@ class CoolingSettings(Section):
                 remedy="lower min_cooldown, or raise max_cooldown",
             )
         return self
+
+
+class PriceSettings(Section):
+    """What a model of config/api_keys.yaml costs, in any one currency."""
+
+    model: str = Field(description="as in keys")
+    input_per_million: float = Field(ge=0, description="a million tokens of prompts and pictures")
+    output_per_million: float = Field(ge=0, description="a million tokens of answers")
+
+
+class BudgetSettings(Section):
+    per_day: float | None = Field(default=None, gt=0, description="of all cameras, in the prices' currency; UTC")
+    per_camera_per_day: float | None = Field(default=None, gt=0, description="of each camera")
 
 
 class LLMSettings(Section):
@@ -201,10 +217,28 @@ class LLMSettings(Section):
         default=True, description="false: a group without a picture is judged by its text alone, for load tests"
     )
     max_output_tokens: int = Field(default=400, ge=16, le=8192, description="of one answer")
+    prices: tuple[PriceSettings, ...] = Field(default=(), description="of the keys' models, for budget and metrics")
+    budget: BudgetSettings = BudgetSettings()
 
     @model_validator(mode="after")
     def _ids_differ(self) -> LLMSettings:
         check_ids("keys", [key.id for key in self.keys])
+        return self
+
+    @model_validator(mode="after")
+    def _a_budget_has_prices(self) -> LLMSettings:
+        if self.budget.per_day is None and self.budget.per_camera_per_day is None:
+            return self
+        priced = {price.model for price in self.prices}
+        for position, key in enumerate(self.keys):
+            if key.enabled and key.model not in priced:
+                raise contradiction(
+                    ("keys", position, "model"),
+                    ("prices",),
+                    found=f"a budget, but no price for {key.model}",
+                    allowed="a price for each model that a budget is to hold",
+                    remedy="add the model to prices, or remove budget",
+                )
         return self
 
 

@@ -87,7 +87,7 @@ def list_(config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
 
         print(json.dumps(keys))
         return
-    names = ("id", "base_url", "model", "priority", "qps_limit", "rpm_limit", "max_concurrent", "enabled")
+    names = ("id", "base_url", "model", "priority", "qps_limit", "rpm_limit", "tpm_limit", "max_concurrent", "enabled")
     rows = [[str("-" if key.get(name) is None else key.get(name)) for name in names] for key in keys]
     _print_table([[name.upper() for name in names], *rows])
 

@@ -260,6 +260,11 @@ class KeyPool:
             return None
         return min((key.cooling_until for key in self._in_order if not key.disabled), default=math.inf)
 
+    def next_slot_in(self, now: float) -> float:
+        """Seconds until a key takes a call, as far as can be known; ``inf`` where only a report can change that."""
+        times = [key.free_at(now) for key in self._in_order if not key.disabled and not key.busy()]
+        return max(0.0, min(times, default=math.inf) - now)
+
     def available(self, now: float) -> int:
         """Keys that are neither cooling nor disabled."""
         return sum(1 for key in self._in_order if key.usable(now))

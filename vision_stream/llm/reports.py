@@ -32,6 +32,7 @@ class Reports:
     def publish(self, key_ids: Collection[str]) -> None:
         """Let the gauges read the pool whenever they are scraped; those of other keys go."""
         pool = self._pool
+        metrics.llm_next_slot.set_function(lambda: pool.next_slot_in(time.monotonic()))
         metrics.keys_available.set_function(lambda: pool.available(time.monotonic()))
         for key_id in set(self._published) - set(key_ids):
             metrics.key_success_rate.remove(key_id)

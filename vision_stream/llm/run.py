@@ -21,6 +21,7 @@ class Run:
     def __init__(self, task: AssessmentTask, call_deadline_s: float) -> None:
         self.task = task
         self.limit = time.monotonic() + min(call_deadline_s, task.deadline - time.time())
+        self.estimate = 0  # input tokens of one call
         self.failures = 0  # of endpoints: counted against max_attempts
         self.misfits = 0
         self.server_errors: list[str] = []  # key ids

@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from vision_stream import metrics
+from vision_stream.llm.budget import Budget
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import AiohttpClient, VisionClient
 from vision_stream.llm.cooldowns import CooldownBoard
@@ -32,12 +33,16 @@ from vision_stream.llm.reports import Reports
 from vision_stream.llm.run import Run
 from vision_stream.llm.shared_limits import LimitsDirectory
 from vision_stream.llm.sharing import Sharing
+from vision_stream.llm.tokens import estimated
 from vision_stream.llm.verdict import AnswerMisfit, Verdict, parse_verdict
 from vision_stream.llm.waiting import RoomFull, WaitingRoom
 from vision_stream.messages import AssessmentTask, GroupAssessment
 from vision_stream.redaction import register_secret
 from vision_stream.settings import LLMSettings, SchedulerSettings
 from vision_stream.stores import EvidenceStore
+
+OVER_BUDGET = "budget"
+UNBILLED = frozenset({"unauthorized", "rate_limited", "server", "unavailable", "unsupported", "bad_request"})
 
 _log = structlog.get_logger(__name__)
 
@@ -64,6 +69,7 @@ class LLMScheduler:
         self._sharing = Sharing(self.pool, self._keys, cooldowns)
         self._reports = Reports(self.pool, self._sharing)
         self._modes = Modes()
+        self._budget = Budget(llm, limits_dir)
         self._client: VisionClient | None = None
         self._room: WaitingRoom | None = None
         self._said_no_keys = False
@@ -86,6 +92,7 @@ class LLMScheduler:
             blocked=self._reports.note_blocked,
         )
         self._reports.publish(self._keys)
+        self._budget.publish()
         self._unsubscribe = self._sharing.subscribe(self._look_soon)
         self._room.look()
 
@@ -110,6 +117,7 @@ class LLMScheduler:
             now=time.monotonic(),
         )
         self._modes.forget()
+        self._budget.configure(llm)
         self._sharing.set_keys(self._keys)
         self._reports.publish(self._keys)
         if self._room is not None:
@@ -157,7 +165,10 @@ class LLMScheduler:
 
     async def _judge(self, run: Run, prompt: Prompt) -> GroupAssessment:
         outcome: GroupAssessment | None = None
+        run.estimate = estimated(prompt)
         while outcome is None:
+            if not self._budget.allows(run.task.camera_id, run.estimate):
+                return run.expired(OVER_BUDGET)
             lease = await self._lease(run)
             outcome = run.late() if lease is None else await self._call(run, prompt, lease)
         return outcome
@@ -181,6 +192,11 @@ class LLMScheduler:
             self.pool.release(lease, time.monotonic())
             self._room.ended()
             return None
+        booked = self._budget.book(run.task.camera_id, key.model, run.estimate)
+        if booked is None:
+            self.pool.release(lease, time.monotonic())
+            self._room.ended()
+            return run.expired(OVER_BUDGET)
         request = Request(
             prompt=prompt,
             model=key.model,
@@ -197,10 +213,13 @@ class LLMScheduler:
             )
             run.end()
             told = True
+            self._budget.settle(booked, answer)
             self._reports.answered(lease, answer, run.latency())
         except CallFailed as failure:
             run.end()
             told = True
+            if failure.kind in UNBILLED:
+                self._budget.take_back(booked)
             return self._after_failure(run, lease, request, failure)
         finally:
             if not told:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -101,7 +102,13 @@ async def run(
     """
     ending, summary, hub = Ending(), Summary(), Hub()
     stores, inference = open_stores(settings), Inference()
-    scheduler = LLMScheduler(settings.llm, settings.kafka.scheduler, stores.evidence, MemoryCooldowns())
+    scheduler = LLMScheduler(
+        settings.llm,
+        settings.kafka.scheduler,
+        stores.evidence,
+        MemoryCooldowns(),
+        limits_dir=Path(settings.data_dir) / "limits",  # also over restarts
+    )
     pipeline = Pipeline(settings, scheduler, Audience(hub, summary), stores.cache)
     try:
         async with AsyncExitStack() as stack:
