@@ -248,9 +248,8 @@ def _keep_ultralytics_at_home(workdir: Path) -> None:
     (workdir / "settings").mkdir(exist_ok=True)
     from ultralytics import settings
 
-    settings.update(
-        {"sync": False, "datasets_dir": str(workdir), "runs_dir": str(workdir), "weights_dir": str(workdir)}
-    )
+    folders = {name: str(workdir / name) for name in ("datasets_dir", "runs_dir", "weights_dir")}
+    settings.update({"sync": False, **folders})
 
 
 def _write_dataset(folder: Path, images: int) -> Path:
