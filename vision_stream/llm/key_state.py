@@ -74,18 +74,22 @@ class KeyState:
         most = self._key.max_concurrent
         return self.probing or (most is not None and self.in_flight >= most)
 
-    def free_at(self, now: float) -> float:
+    def free_at(self, now: float, tokens: int = 0) -> float:
         """When cooldown and limits allow the next call, or are worth another look."""
-        return max(self.cooling_until, self.limits.look_again_at(now))
+        return max(self.cooling_until, self.limits.look_again_at(now, tokens))
 
-    def book(self, now: float) -> Slots | None:
+    def book(self, now: float, tokens: int = 0) -> Slots | None:
         """Reserve a call; None: another process took the last slot."""
-        slots = self.limits.reserve(now)
+        slots = self.limits.reserve(now, tokens)
         if slots is not None:
-            self.in_flight += 1
-            self.calls += 1
-            self.probing = self.needs_probe
+            self.begin()
         return slots
+
+    def begin(self) -> None:
+        """A call whose slots are reserved."""
+        self.in_flight += 1
+        self.calls += 1
+        self.probing = self.needs_probe
 
     def end(self, lease: Lease, now: float) -> None:
         if lease.limits is not None:

@@ -13,6 +13,10 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, MutableSequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from vision_stream.llm.token_window import TokenWindow
 
 JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 widens a window
 MAX_WIDER_S = 0.25  # beside that, for a key that answers 429 to what we allow
@@ -48,8 +52,8 @@ class SlidingWindow:
         self.span_s = span_s
         self._cells = fresh_cells(limit) if cells is None else cells
 
-    def free_at(self) -> float:
-        """When the next call may go; in the past or now: at once."""
+    def free_at(self, tokens: int = 0) -> float:
+        """When the next call may go, whatever it weighs; in the past or now: at once."""
         cells = self._cells
         return cells[int(cells[0])] + self.span_s
 
@@ -58,7 +62,7 @@ class SlidingWindow:
         cells = self._cells
         return cells[int(cells[0])] > now
 
-    def reserve(self, now: float) -> int:
+    def reserve(self, now: float, tokens: int = 0) -> int:
         """Take the next slot for a call that is not on its way yet. The caller has looked at ``free_at`` first."""
         cells = self._cells
         slot = int(cells[0])
@@ -70,6 +74,9 @@ class SlidingWindow:
         """The call of ``slot`` went out, at the latest, at ``now``; the first stamp counts."""
         if self._cells[slot] > now:
             self._cells[slot] = now
+
+    def correct(self, slot: int, tokens: int) -> None:
+        """It counts calls."""
 
     def take(self, now: float) -> None:
         """Reserve and stamp at once."""
@@ -84,7 +91,8 @@ class SlidingWindow:
         return sum(1 for slot in range(1, self.limit + 1) if self._cells[slot] > now - self.span_s)
 
 
-Slots = tuple[int, ...]  # one a window
+Slots = tuple[Any, ...]  # one a window
+Window: TypeAlias = "SlidingWindow | TokenWindow"
 
 
 class KeyLimits:
@@ -97,7 +105,7 @@ class KeyLimits:
     __slots__ = ("_spans", "_wider_s", "windows")
     fresh = True  # nobody has counted in these windows yet
 
-    def __init__(self, windows: Iterable[SlidingWindow]) -> None:
+    def __init__(self, windows: Iterable[Window]) -> None:
         self.windows = tuple(windows)
         self._spans = tuple(window.span_s for window in self.windows)
         self._wider_s = 0.0
@@ -111,9 +119,21 @@ class KeyLimits:
 
     def follow(self, old: KeyLimits, now: float) -> None:
         """Count what went out under ``old`` limits too, unless another process has done so already."""
-        if self.fresh and old.windows:
-            for at in max(old.windows, key=lambda window: window.span_s).recent(now):
-                self.take(at)
+        if not self.fresh:
+            return
+        calls = max(old.of_calls(), key=lambda window: window.span_s, default=None)
+        for at in calls.recent(now) if calls else ():
+            for window in self.of_calls():
+                window.take(at)
+        for known, window in zip(old.of_tokens(), self.of_tokens(), strict=False):
+            for at, tokens in known.recent(now):
+                window.stamp(window.reserve(at, tokens), at)
+
+    def of_calls(self) -> list[SlidingWindow]:
+        return [window for window in self.windows if isinstance(window, SlidingWindow)]
+
+    def of_tokens(self) -> list[TokenWindow]:
+        return [window for window in self.windows if not isinstance(window, SlidingWindow)]
 
     def widen(self) -> None:
         self._set_wider(min(self._wider_s + JITTER_S, MAX_WIDER_S))
@@ -131,31 +151,45 @@ class KeyLimits:
         """Whether a refusal that ends within ``wait_s`` is no more than one of the limits that we keep ourselves."""
         return any(0 < wait_s <= span_s for span_s in self._spans if span_s < MINUTE_S)
 
-    def free_at(self) -> float:
-        """When the next call may go; ``-inf`` where nothing is limited."""
-        return max((window.free_at() for window in self.windows), default=-math.inf)
+    def free_at(self, tokens: int = 0) -> float:
+        """When a call of ``tokens`` may go; ``-inf`` where nothing is limited."""
+        return max((window.free_at(tokens) for window in self.windows), default=-math.inf)
 
-    def look_again_at(self, now: float) -> float:
+    def look_again_at(self, now: float, tokens: int = 0) -> float:
         """As ``free_at``; sooner where it can change without anyone here being told."""
-        return self.free_at()
+        return self.free_at(tokens)
 
-    def reserve(self, now: float) -> Slots | None:
+    def reserve(self, now: float, tokens: int = 0) -> Slots | None:
         """Take a slot in every window; None: another process was quicker."""
-        return tuple(window.reserve(now) for window in self.windows)
+        return tuple(window.reserve(now, tokens) for window in self.windows)
+
+    def correct(self, slots: Slots, tokens: int) -> None:
+        """The call of ``slots`` took ``tokens``."""
+        for window, slot in zip(self.windows, slots, strict=True):
+            window.correct(slot, tokens)
 
     def stamp(self, slots: Slots, now: float) -> None:
         for window, slot in zip(self.windows, slots, strict=True):
             window.stamp(slot, now)
 
-    def take(self, now: float) -> None:
+    def take(self, now: float, tokens: int = 0) -> None:
         """Reserve and stamp at once."""
         for window in self.windows:
-            window.take(now)
+            window.stamp(window.reserve(now, tokens), now)
 
 
-def key_limits(qps_limit: float | None, rpm_limit: int | None, *, jitter_s: float = JITTER_S) -> KeyLimits:
+def key_limits(
+    qps_limit: float | None, rpm_limit: int | None, tpm_limit: int | None = None, *, jitter_s: float = JITTER_S
+) -> KeyLimits:
     """The limits of one key's settings, for one process; None is not limited."""
-    return KeyLimits(SlidingWindow(limit, span_s) for limit, span_s in spans(qps_limit, rpm_limit, jitter_s=jitter_s))
+    from vision_stream.llm.token_window import TokenWindow
+
+    windows: list[Window] = [
+        SlidingWindow(limit, span_s) for limit, span_s in spans(qps_limit, rpm_limit, jitter_s=jitter_s)
+    ]
+    if tpm_limit is not None:
+        windows.append(TokenWindow(tpm_limit, MINUTE_S + jitter_s))
+    return KeyLimits(windows)
 
 
 def spans(

@@ -64,6 +64,7 @@ class PooledKey(Struct, frozen=True, kw_only=True):
     priority: int = 1
     qps_limit: float | None = None
     rpm_limit: int | None = None
+    tpm_limit: int | None = None
     max_concurrent: int | None = None
     model: str = ""
     base_url: str = ""
@@ -73,7 +74,7 @@ class PooledKey(Struct, frozen=True, kw_only=True):
 
 def alone(key: PooledKey, *, jitter_s: float = JITTER_S) -> KeyLimits:
     """The key's limits, counted by this process alone."""
-    return key_limits(key.qps_limit, key.rpm_limit, jitter_s=jitter_s)
+    return key_limits(key.qps_limit, key.rpm_limit, key.tpm_limit, jitter_s=jitter_s)
 
 
 class KeyPool:
@@ -132,8 +133,8 @@ class KeyPool:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def acquire(self, now: float) -> Acquired:
-        """Choose a key and book its slot, or say what to wait for."""
+    def acquire(self, now: float, tokens: int = 0) -> Acquired:
+        """Choose a key and book its slot for a call of about ``tokens``, or say what to wait for."""
         free: list[KeyState] = []
         earliest, awaited = math.inf, None
         for key in self._in_order:
@@ -142,14 +143,14 @@ class KeyPool:
             if key.busy():
                 awaited = awaited or key.id
                 continue
-            at = key.free_at(now)
+            at = key.free_at(now, tokens)
             if at <= now:
                 free.append(key)
             elif at < earliest:
                 earliest = at
         while free:
             key = self._choose(free)
-            probe, slots = key.needs_probe, key.book(now)
+            probe, slots = key.needs_probe, key.book(now, tokens)
             if slots is not None:
                 return Lease(key.id, probe, slots, key.cooldowns, key, key.limits)
             free.remove(key)  # another process was quicker
@@ -176,9 +177,12 @@ class KeyPool:
         """The call says nothing about its key: cancelled, or out of time."""
         self._of(lease).end(lease, now)
 
-    def report_answered(self, lease: Lease, now: float) -> None:
+    def report_answered(self, lease: Lease, now: float, tokens: int | None = None) -> None:
+        """``tokens``: what the call took, where the endpoint says so."""
         key = self._of(lease)
         key.end(lease, now)
+        if tokens and lease.limits is not None:
+            lease.limits.correct(lease.slots, tokens)
         key.success.add(True, now)
         key.limits.relax()
         if lease.probe or key.cooling_until <= now:
@@ -302,6 +306,7 @@ def pooled(settings: LLMSettings) -> list[PooledKey]:
             priority=key.priority,
             qps_limit=key.qps_limit,
             rpm_limit=key.rpm_limit,
+            tpm_limit=key.tpm_limit,
             max_concurrent=key.max_concurrent,
             model=key.model,
             base_url=redact_url(key.base_url),

@@ -65,7 +65,7 @@ class Reports:
         metrics.llm_latency.observe(latency_s)
         metrics.llm_tokens.labels("input").inc(answer.input_tokens)
         metrics.llm_tokens.labels("output").inc(answer.output_tokens)
-        self._pool.report_answered(lease, now)
+        self._pool.report_answered(lease, now, answer.input_tokens + answer.output_tokens)
         if lease.probe and self._pool.current(lease):
             _log.info("API key is back", key=lease.key_id)
             self._sharing.tell(lease.key_id, now)

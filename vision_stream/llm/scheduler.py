@@ -177,7 +177,7 @@ class LLMScheduler:
         assert self._room is not None, "start() first"
         began = time.monotonic()
         try:
-            return await self._room.lease(run.task.priority, run.limit)
+            return await self._room.lease(run.task.priority, run.limit, run.estimate + self._llm.max_output_tokens)
         except RoomFull:
             run.note("too many tasks wait for an API key")
             return None

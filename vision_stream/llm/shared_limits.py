@@ -15,7 +15,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from vision_stream.llm.limits import JITTER_S, LOOK_AGAIN_S, Cells, KeyLimits, SlidingWindow, Slots, key_limits, spans
+from vision_stream.llm.limits import (
+    JITTER_S,
+    LOOK_AGAIN_S,
+    MINUTE_S,
+    Cells,
+    KeyLimits,
+    SlidingWindow,
+    Slots,
+    Window,
+    key_limits,
+    spans,
+)
+from vision_stream.llm.token_window import TokenWindow, cells_needed
 
 if TYPE_CHECKING:
     from vision_stream.llm.pool import PooledKey
@@ -33,8 +45,12 @@ class SharedLimits(KeyLimits):
 
     __slots__ = ("_file", "_memory", "fresh")
 
-    def __init__(self, path: Path, windows: tuple[tuple[int, float], ...]) -> None:
-        size = _DOUBLE * sum(limit + 1 for limit, _ in windows)
+    def __init__(
+        self, path: Path, windows: tuple[tuple[int, float], ...], tokens: tuple[int, float] | None = None
+    ) -> None:
+        """``windows`` of calls, and one of ``tokens``, as limits and seconds."""
+        calls = sum(limit + 1 for limit, _ in windows)
+        size = _DOUBLE * (calls + (cells_needed(tokens[0]) if tokens else 0))
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
@@ -43,22 +59,33 @@ class SharedLimits(KeyLimits):
                 os.ftruncate(self._file, size)
             self.fresh = new
             self._memory = mmap.mmap(self._file, size)
-            super().__init__(_over(cast("memoryview[float]", memoryview(self._memory).cast("d")), windows, new=new))
+            cells = cast("memoryview[float]", memoryview(self._memory).cast("d"))
+            found: list[Window] = [*_over(cells, windows, new=new)]
+            if tokens is not None:
+                found.append(TokenWindow(*tokens, cast("Cells", cells[calls:])))
+            super().__init__(found)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def look_again_at(self, now: float) -> float:
+    def look_again_at(self, now: float, tokens: int = 0) -> float:
         if any(window.pending(now) for window in self.windows):
             return now + LOOK_AGAIN_S  # perhaps another process's request, which we are not told of
-        return self.free_at()
+        return self.free_at(tokens)
 
-    def reserve(self, now: float) -> Slots | None:
+    def reserve(self, now: float, tokens: int = 0) -> Slots | None:
         if not self._lock():
             return None
         try:
-            return super().reserve(now) if self.free_at() <= now else None
+            return super().reserve(now, tokens) if self.free_at(tokens) <= now else None
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def correct(self, slots: Slots, tokens: int) -> None:
+        if self.of_tokens() and self._lock():  # else the estimate stands, which is rather too much
+            try:
+                super().correct(slots, tokens)
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _lock(self) -> bool:
         for _ in range(TRIES):
@@ -95,9 +122,18 @@ class LimitsDirectory:
     def __call__(self, key: PooledKey, identity: str = "") -> KeyLimits:
         """``identity`` tells this key from others under the same id: of its secret, say, never the secret."""
         windows = spans(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
-        if not windows or sys.platform != "linux":
-            return key_limits(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
+        tokens = None if key.tpm_limit is None else (key.tpm_limit, MINUTE_S + self._jitter_s)
+        if not (windows or tokens) or sys.platform != "linux":
+            return key_limits(key.qps_limit, key.rpm_limit, key.tpm_limit, jitter_s=self._jitter_s)
         self._directory.mkdir(parents=True, exist_ok=True)
-        facts = (key.id, key.base_url, identity or key.identity, key.qps_limit, key.rpm_limit, _BOOT_ID.read_text())
+        facts = (
+            key.id,
+            key.base_url,
+            identity or key.identity,
+            key.qps_limit,
+            key.rpm_limit,
+            key.tpm_limit,
+            _BOOT_ID.read_text(),
+        )
         name = hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
-        return SharedLimits(self._directory / f"{key.id}-{name}.limits", windows)
+        return SharedLimits(self._directory / f"{key.id}-{name}.limits", windows, tokens)

@@ -21,10 +21,10 @@ class RoomFull(Exception):
 
 
 class _Waiter:
-    __slots__ = ("deadline", "lease")
+    __slots__ = ("deadline", "lease", "tokens")
 
-    def __init__(self, deadline: float, lease: asyncio.Future[Lease | None]) -> None:
-        self.deadline, self.lease = deadline, lease
+    def __init__(self, deadline: float, lease: asyncio.Future[Lease | None], tokens: int) -> None:
+        self.deadline, self.lease, self.tokens = deadline, lease, tokens
 
 
 class WaitingRoom:
@@ -54,15 +54,15 @@ class WaitingRoom:
         self.in_flight = 0
         self.waiting = 0
 
-    async def lease(self, priority: int, deadline: float) -> Lease | None:
-        """The right to a call, or None: the deadline came first. Whoever gets one owes an ``ended``.
+    async def lease(self, priority: int, deadline: float, tokens: int = 0) -> Lease | None:
+        """The right to a call of about ``tokens``, or None: the deadline came first. A lease owes an ``ended``.
 
         Raises:
             RoomFull: too many wait already.
         """
         if self.waiting >= MAX_WAITING:
             raise RoomFull
-        waiter = _Waiter(deadline, self._loop.create_future())
+        waiter = _Waiter(deadline, self._loop.create_future(), tokens)
         self._sweep()
         heapq.heappush(self._heap, (-priority, deadline, next(self._number), waiter))
         self.waiting += 1
@@ -115,7 +115,7 @@ class WaitingRoom:
         now = self._loop.time()
         self._before(now)
         while self.in_flight < self._max_in_flight and (waiter := self._first(now)):
-            acquired = self._pool.acquire(now)
+            acquired = self._pool.acquire(now, waiter.tokens)
             if not isinstance(acquired, Lease):
                 if (until := self._pool.blocked_until(now)) is not None:
                     self._blocked(until, now)
