@@ -244,6 +244,12 @@ ROWS = (
                 "Usable keys", "vision_stream:keys_available:max", "keys", about="0: AllApiKeysCooling.", limits=(1,)
             ),
             lines(
+                "Calls not made for want of money",
+                "sum by (limit) (increase(vision_stream_llm_over_budget_total[10m]))",
+                "{{limit}}, 10 min",
+                width=8,
+            ),
+            lines(
                 "Tokens",
                 "sum by (direction) (rate(vision_stream_llm_tokens_total[$__rate_interval]))",
                 "{{direction}}",
@@ -252,12 +258,11 @@ ROWS = (
             Panel(
                 "Spend a day, at the last hour's rate",
                 (
-                    Query("vision_stream:llm_spend_usd_per_day:rate1h", "spend"),
-                    Query("vision_stream:llm_budget_usd_per_day", "budget"),
+                    Query("vision_stream:llm_spend_per_day:rate1h", "spend"),
+                    Query("vision_stream:llm_budget_per_day", "budget"),
                 ),
-                unit="currencyUSD",
                 width=12,
-                about="Prices and budget: the top of deployment/prometheus/rules/recording.yml.",
+                about="By llm.prices, else by those of prometheus/rules/recording.yml, which has the budget too.",
             ),
         ),
     ),

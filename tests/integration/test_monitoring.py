@@ -38,6 +38,8 @@ ONLY_IN_TROUBLE = {
     "vision_stream_redis_errors_total": "Redis answers",
     "vision_stream_websocket_dropped_total": "no browser is slow",
     "vision_stream_gateway_skipped_total": "every message can be read",
+    "vision_stream_llm_over_budget_total": "the demo has no budget",
+    "vision_stream_llm_spend_total": "the demo has no prices",
 }
 # And these appear when the scene wants them: 2 cameras may show no danger within a minute.
 ONLY_IN_DANGER = {"vision_stream_alerts_total": "an alert needs a verdict of high"}
