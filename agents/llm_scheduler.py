@@ -37,6 +37,7 @@ async def scheduler() -> AsyncIterator[LLMScheduler]:
         stores.evidence,
         TableCooldowns(),
         limits_dir=Path(settings.data_dir) / "limits",  # all workers of a host count together
+        redis=stores.redis,  # and those of all hosts, where there is one
     )
     await running.start()
     app.reports["api_keys"] = running.pool.snapshot

@@ -213,6 +213,17 @@ class LLMSettings(Section):
         le=1,
         description="by which a request's way to the provider varies; more: fewer 429s, less of qps_limit used",
     )
+    limits_backend: Literal["auto", "redis", "file", "local"] = Field(
+        default="auto",
+        description="where limits are counted: by Redis for all hosts, in files for the processes of a host, or by "
+        "each process for its share; auto: redis where Redis is on, else file",
+    )
+    limits_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="a process's share of each limit: under local, and under redis until Redis was first reached",
+    )
     require_picture: bool = Field(
         default=True, description="false: a group without a picture is judged by its text alone, for load tests"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from vision_stream.llm.limits import KeyLimits, Slots
+from vision_stream.llm.limits import KeyLimits
 from vision_stream.llm.success import SuccessRate
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ class KeyState:
         """When cooldown and limits allow the next call, or are worth another look."""
         return max(self.cooling_until, self.limits.look_again_at(now, tokens))
 
-    def book(self, now: float, tokens: int = 0) -> Slots | None:
-        """Reserve a call; None: another process took the last slot."""
-        slots = self.limits.reserve(now, tokens)
-        if slots is not None:
-            self.begin()
-        return slots
+    def relimit(self, limits: Callable[[PooledKey], KeyLimits]) -> None:
+        self.limits = limits(self._key)
+
+    def takes_one(self, now: float) -> bool:
+        """Whether it can still be given a call whose slot is reserved."""
+        return not self.disabled and not self.busy() and self.cooling_until <= now
 
     def begin(self) -> None:
         """A call whose slots are reserved."""

@@ -72,9 +72,23 @@ class PooledKey(Struct, frozen=True, kw_only=True):
     identity: str = ""  # tells its secret from another under the same id
 
 
+def _wait(earliest: float, awaited: str | None) -> WaitUntil | WaitForReport | AllDisabled:
+    if earliest < math.inf:
+        return WaitUntil(earliest)
+    return WaitForReport(awaited) if awaited else AllDisabled()
+
+
 def alone(key: PooledKey, *, jitter_s: float = JITTER_S) -> KeyLimits:
     """The key's limits, counted by this process alone."""
     return key_limits(key.qps_limit, key.rpm_limit, key.tpm_limit, jitter_s=jitter_s)
+
+
+def share_of(key: PooledKey, *, share: float, jitter_s: float = JITTER_S) -> KeyLimits:
+    """A share of the key's limits, for one of several processes that count apart; at least one call in its window."""
+    minute = None if key.rpm_limit is None else max(1, math.floor(key.rpm_limit * share))
+    tokens = None if key.tpm_limit is None else max(1, math.floor(key.tpm_limit * share))
+    second = None if key.qps_limit is None else key.qps_limit * share
+    return key_limits(second, minute, tokens, jitter_s=jitter_s)
 
 
 class KeyPool:
@@ -135,6 +149,38 @@ class KeyPool:
 
     def acquire(self, now: float, tokens: int = 0) -> Acquired:
         """Choose a key and book its slot for a call of about ``tokens``, or say what to wait for."""
+        free, earliest, awaited = self._free(now, tokens)
+        while free:
+            key = self._choose(free)
+            slots = key.limits.reserve(now, tokens)
+            if slots is not None:
+                return self.lease(key, slots)
+            free.remove(key)  # another process was quicker
+            earliest = min(earliest, now + LOOK_AGAIN_S)
+        return _wait(earliest, awaited)
+
+    def candidates(self, now: float, tokens: int = 0) -> list[KeyState] | WaitUntil | WaitForReport | AllDisabled:
+        """The keys that a call could go to, the one that should take it first; for limits that others keep."""
+        free, earliest, awaited = self._free(now, tokens)
+        if not free:
+            return _wait(earliest, awaited)
+        chosen = self._choose(free)
+        others = sorted((key for key in free if key is not chosen), key=lambda key: (key.in_flight, key.calls))
+        return [chosen, *others]
+
+    def lease(self, key: KeyState, slots: Slots) -> Lease:
+        """The right to a call whose slots are reserved."""
+        lease = Lease(key.id, key.needs_probe, slots, key.cooldowns, key, key.limits)
+        key.begin()
+        return lease
+
+    def relimit(self, limits: Callable[[PooledKey], KeyLimits]) -> None:
+        """Count with other limits from now on; leases end with the ones that they have."""
+        for key in self._in_order:
+            key.relimit(limits)
+
+    def _free(self, now: float, tokens: int) -> tuple[list[KeyState], float, str | None]:
+        """The keys that could take a call, when the first of the others can, and the first busy one."""
         free: list[KeyState] = []
         earliest, awaited = math.inf, None
         for key in self._in_order:
@@ -148,16 +194,7 @@ class KeyPool:
                 free.append(key)
             elif at < earliest:
                 earliest = at
-        while free:
-            key = self._choose(free)
-            probe, slots = key.needs_probe, key.book(now, tokens)
-            if slots is not None:
-                return Lease(key.id, probe, slots, key.cooldowns, key, key.limits)
-            free.remove(key)  # another process was quicker
-            earliest = min(earliest, now + LOOK_AGAIN_S)
-        if earliest < math.inf:
-            return WaitUntil(earliest)
-        return WaitForReport(awaited) if awaited else AllDisabled()
+        return free, earliest, awaited
 
     def _of(self, lease: Lease) -> KeyState:
         return lease.state or self._keys[lease.key_id]

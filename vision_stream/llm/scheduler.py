@@ -15,10 +15,12 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from vision_stream import metrics
+from vision_stream.errors import ConfigError
 from vision_stream.llm.budget import Budget
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import AiohttpClient, VisionClient
@@ -27,7 +29,7 @@ from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.limits import KeyLimits
 from vision_stream.llm.modes import Modes
 from vision_stream.llm.pictures import NoPicture, picture_of
-from vision_stream.llm.pool import KeyPool, Lease, PooledKey, alone, pool_of, pooled
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey, alone, pool_of, pooled, share_of
 from vision_stream.llm.prompts import Prompt, prompt_for
 from vision_stream.llm.reports import Reports
 from vision_stream.llm.run import Run
@@ -40,6 +42,10 @@ from vision_stream.messages import AssessmentTask, GroupAssessment
 from vision_stream.redaction import register_secret
 from vision_stream.settings import LLMSettings, SchedulerSettings
 from vision_stream.stores import EvidenceStore
+
+if TYPE_CHECKING:
+    from vision_stream.llm.redis_limits import RedisLimits
+    from vision_stream.stores.redis_link import RedisLink
 
 OVER_BUDGET = "budget"
 UNBILLED = frozenset({"unauthorized", "rate_limited", "server", "unavailable", "unsupported", "bad_request"})
@@ -59,12 +65,15 @@ class LLMScheduler:
         *,
         client: Callable[[], VisionClient] = AiohttpClient,
         limits_dir: Path | None = None,
+        redis: RedisLink | None = None,
     ) -> None:
-        """``limits_dir`` is where all processes of this host count each key's calls together; None: alone."""
+        """``limits_dir`` is where all processes of this host count each key's calls together, ``redis`` where those of
+        all hosts do; ``llm.limits_backend`` says which of them counts. None: this process alone."""
         self._llm, self._settings, self._evidence = llm, scheduler, evidence
         self._keys = {key.id: key for key in llm.keys if key.enabled}
         self._make_client = client
         self._limits_dir = limits_dir
+        self._shared = self._limits_in(redis)
         self.pool: KeyPool = pool_of(llm, limits=self._limits())
         self._sharing = Sharing(self.pool, self._keys, cooldowns)
         self._reports = Reports(self.pool, self._sharing)
@@ -77,9 +86,24 @@ class LLMScheduler:
 
     def _limits(self) -> Callable[[PooledKey], KeyLimits]:
         jitter_s = self._llm.limit_jitter_s
+        if self._shared is not None:
+            return self._shared.limits
+        if self._llm.limits_backend == "local":
+            return functools.partial(share_of, share=self._llm.limits_share, jitter_s=jitter_s)
         if self._limits_dir is None:
             return functools.partial(alone, jitter_s=jitter_s)
         return LimitsDirectory(self._limits_dir, jitter_s=jitter_s)
+
+    def _limits_in(self, redis: RedisLink | None) -> RedisLimits | None:
+        if self._llm.limits_backend in ("file", "local"):
+            return None
+        if redis is None:
+            if self._llm.limits_backend == "redis":
+                raise ConfigError("llm.limits_backend is redis, but Redis is off", remedy="set ALGO_ENABLE_REDIS=true")
+            return None
+        from vision_stream.llm.redis_limits import RedisLimits  # for those who have one
+
+        return RedisLimits(redis, jitter_s=self._llm.limit_jitter_s, share=self._llm.limits_share)
 
     async def start(self) -> None:
         self._register_secrets()
@@ -90,11 +114,19 @@ class LLMScheduler:
             quickest_call=self._reports.quickest_call,
             before=self._sharing.bring_in,
             blocked=self._reports.note_blocked,
+            reserver=self._shared,
         )
+        if self._shared is not None:
+            self._shared.changed = self._relimit
+            await self._shared.start()
         self._reports.publish(self._keys)
         self._budget.publish()
         self._unsubscribe = self._sharing.subscribe(self._look_soon)
         self._room.look()
+
+    def _relimit(self) -> None:
+        self.pool.relimit(self._limits())
+        self._look_soon()
 
     def _look_soon(self) -> None:
         """Not at once: it may be a report of our own that changed the board, and that is not at its end yet."""
@@ -130,7 +162,9 @@ class LLMScheduler:
     async def close(self) -> None:
         self._unsubscribe()
         if self._room is not None:
-            self._room.close()
+            await self._room.close()
+        if self._shared is not None:
+            await self._shared.close()
         if self._client is not None:
             await self._client.close()
 

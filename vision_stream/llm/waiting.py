@@ -9,9 +9,26 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from vision_stream.background import Background
+from vision_stream.llm.key_state import KeyState
+from vision_stream.llm.limits import Slots
 from vision_stream.llm.pool import KeyPool, Lease, WaitUntil
+
+
+class Reserver(Protocol):
+    """Keeps limits elsewhere."""
+
+    up: bool  # False: the pool's own limits count
+
+    async def reserve(self, keys: Sequence[KeyState], tokens: int) -> tuple[KeyState, Slots] | None:
+        """Reserve with the first of ``keys`` that has room; None: none has, and the pool knows until when."""
+        ...
+
+    def cancel(self, key: KeyState, slots: Slots) -> None: ...
+
 
 MAX_WAITING = 5000  # tasks, each with its picture in memory. A worker's agent takes far fewer at a time.
 
@@ -33,6 +50,7 @@ class WaitingRoom:
     Args:
         quickest_call: the least a call is known to take (seconds): who has less time left is not served any more.
         before: called before the pool is asked, to bring in what others know.
+        reserver: keeps the limits elsewhere, and has to be awaited.
         blocked: told when the first key comes back (``inf``: none will), and now, where all are cooling or disabled.
     """
 
@@ -44,7 +62,9 @@ class WaitingRoom:
         quickest_call: Callable[[], float] = lambda: 0.0,
         before: Callable[[float], None] = lambda now: None,
         blocked: Callable[[float, float], None] = lambda until, now: None,
+        reserver: Reserver | None = None,
     ) -> None:
+        self._reserver, self._asking, self._background = reserver, False, Background()
         self._pool, self._max_in_flight = pool, max_in_flight
         self._quickest_call, self._before, self._blocked = quickest_call, before, blocked
         self._heap: list[tuple[int, float, int, _Waiter]] = []
@@ -105,8 +125,9 @@ class WaitingRoom:
         self._before(self._loop.time())
         self._serve()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._stop_timer()
+        await self._background.close()
 
     def _serve(self) -> None:
         self._stop_timer()
@@ -114,17 +135,53 @@ class WaitingRoom:
             return
         now = self._loop.time()
         self._before(now)
+        if self._reserver is not None and self._reserver.up:
+            if not self._asking:
+                self._asking = True
+                self._background.spawn(self._hand_out(self._reserver), name="slots are reserved")
+            return
         while self.in_flight < self._max_in_flight and (waiter := self._first(now)):
             acquired = self._pool.acquire(now, waiter.tokens)
             if not isinstance(acquired, Lease):
-                if (until := self._pool.blocked_until(now)) is not None:
-                    self._blocked(until, now)
-                if isinstance(acquired, WaitUntil):
-                    self._timer = self._loop.call_at(acquired.at, self._serve)
-                return
+                return self._wait(acquired, now)
             heapq.heappop(self._heap)
-            self.in_flight += 1
-            waiter.lease.set_result(acquired)
+            self._give(waiter, acquired)
+
+    def _wait(self, acquired: object, now: float) -> None:
+        if (until := self._pool.blocked_until(now)) is not None:
+            self._blocked(until, now)
+        if isinstance(acquired, WaitUntil):
+            self._stop_timer()
+            self._timer = self._loop.call_at(acquired.at, self._serve)
+
+    def _give(self, waiter: _Waiter, lease: Lease) -> None:
+        self.in_flight += 1
+        waiter.lease.set_result(lease)
+
+    async def _hand_out(self, reserver: Reserver) -> None:
+        """As ``_serve``, one reservation after the other, until none waits or none is free."""
+        try:
+            while reserver.up and self.in_flight < self._max_in_flight and (waiter := self._first(self._loop.time())):
+                now = self._loop.time()
+                keys = self._pool.candidates(now, waiter.tokens)
+                if not isinstance(keys, list):
+                    return self._wait(keys, now)
+                granted = await reserver.reserve(keys, waiter.tokens)
+                if granted is not None:
+                    self._pass_on(reserver, *granted, waiter)
+        finally:
+            self._asking = False
+        if not reserver.up:
+            self._serve()
+
+    def _pass_on(self, reserver: Reserver, key: KeyState, slots: Slots, asked_for: _Waiter) -> None:
+        """To the most urgent one now, if its call weighs no more than what was reserved."""
+        first = self._first(self._loop.time())
+        waiter = first if first is not None and first.tokens <= asked_for.tokens else asked_for
+        if waiter.lease.done() or not key.takes_one(self._loop.time()):
+            reserver.cancel(key, slots)
+        else:
+            self._give(waiter, self._pool.lease(key, slots))
 
     def _first(self, now: float) -> _Waiter | None:
         """The waiter whose turn it is; those that have left, or cannot make it any more, are dropped."""
