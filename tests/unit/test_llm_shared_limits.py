@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def a_pool(directory: Path, **limits) -> KeyPool:
     return KeyPool([PooledKey(id="key-001", **limits)], limits=LimitsDirectory(directory))
 
 
-@pytest.mark.parametrize("processes", [1, 4])
+@pytest.mark.parametrize("processes", [1, 4, 8])
 async def test_together_the_processes_use_what_is_allowed_and_no_window_holds_more(tmp_path, processes):
     with hammers(tmp_path, processes, seconds=3.0, qps=50) as running:
         calls = [
@@ -88,6 +89,62 @@ async def test_a_process_that_is_killed_takes_no_lock_with_it(tmp_path):
             await asyncio.to_thread(process.wait, 10)
     pool = KeyPool([PooledKey(id="a", qps_limit=1000)], limits=LimitsDirectory(tmp_path))
     await eventually(lambda: isinstance(pool.acquire(time.monotonic()), Lease), within_s=3.0)
+
+
+# Reserves until it has had its part, and leaves a tenth of the slots unstamped; counts in a file, as it may be killed.
+LEAKER = """
+import mmap, os, random, sys, time
+from pathlib import Path
+from vision_stream.llm import limits
+limits.PENDING_S = float(sys.argv[4])
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey
+from vision_stream.llm.shared_limits import LimitsDirectory
+directory, counter, part = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+pool = KeyPool([PooledKey(id=f"k{n}", qps_limit=10_000) for n in range(4)], limits=LimitsDirectory(directory))
+with open(counter, "r+b") as file:
+    count = memoryview(mmap.mmap(file.fileno(), 8)).cast("q")
+while count[0] < part:
+    now = time.monotonic()
+    lease = pool.acquire(now)
+    if isinstance(lease, Lease):
+        count[0] += 1
+        if random.random() < 0.9:
+            pool.report_answered(lease, now)
+    else:
+        time.sleep(0.001)
+"""
+RESERVATIONS = int(os.environ.get("VISION_STREAM_RESERVATIONS", "30000"))  # 1000000 takes a minute or two
+
+
+async def test_reservations_of_processes_that_are_killed_leak_no_slot(tmp_path):
+    processes, pending_s = 4, 0.3
+    counters = [tmp_path / f"count-{n}" for n in range(processes)]
+    for counter in counters:
+        counter.write_bytes(bytes(8))
+    part = str(RESERVATIONS // processes)
+
+    def start(counter: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", LEAKER, str(tmp_path), str(counter), part, str(pending_s)])
+
+    rng, running, kills = random.Random(1), {counter: start(counter) for counter in counters}, 0
+    while running:
+        await asyncio.sleep(0.1)
+        for counter, process in list(running.items()):
+            if process.poll() is not None:
+                assert process.returncode in (0, -signal.SIGKILL)
+                del running[counter]
+                if process.returncode:
+                    running[counter] = start(counter)
+            elif rng.random() < 0.05:
+                process.kill()
+                kills += 1
+    assert all(int.from_bytes(counter.read_bytes(), sys.byteorder) >= int(part) for counter in counters)
+    await asyncio.sleep(pending_s + 1.1)
+    pool = KeyPool([PooledKey(id=f"k{n}", qps_limit=10_000) for n in range(4)], limits=LimitsDirectory(tmp_path))
+    now = time.monotonic()
+    free = sum(isinstance(pool.acquire(now), Lease) for _ in range(4 * 10_000))
+    assert free == 4 * 10_000
+    assert not isinstance(pool.acquire(now), Lease)
 
 
 def test_what_one_reserves_the_other_does_not_get(tmp_path):
