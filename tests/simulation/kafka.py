@@ -107,6 +107,12 @@ class Producer:
             done.set_exception(RequestTimedOutError())
             done.exception()  # nobody may wait for it any more
 
+    async def flush(self, within_s: float) -> None:
+        """Wait until nothing is on its way, at most ``within_s`` seconds."""
+        until = self._loop.time() + within_s
+        while any(self._on_the_way.values()) and self._loop.time() < until:  # noqa: ASYNC110  # virtual time
+            await asyncio.sleep(0.01)
+
     def die(self) -> None:
         if self.dead:
             return

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 COMMIT_EVERY_S = 1.0
+FLUSH_S = 5.0  # as `vision_stream.app` has it
 TICK_EVERY_S = 1.0
 here: ContextVar[Worker] = ContextVar("here")  # the worker that a task belongs to
 VERDICT = '{"risk_level":"%s","confidence":0.8,"risk_types":["collision"],"description":"d","trigger_object_ids":[]}'
@@ -106,6 +107,7 @@ class Worker:
             stream.clear()
         await asyncio.gather(*(stage.settle(DRAIN_S) for stage in self.stages.values()))
         await self.commit()
+        await self.producer.flush(FLUSH_S)  # as Faust does, or a row could arrive after its partition's next owner's
         self.ledger.close(list(self.ledger))
         self._owned = []
         for stage in self.stages.values():
@@ -130,6 +132,7 @@ class Worker:
                 self._readers.spawn(self._read(stream, (topic, partition), at), name=f"{self.name} {topic}")
 
     async def _read(self, stream: Stream, place: Place, at: int) -> None:
+        await asyncio.sleep(self.world.rng.choice((0.0, 0.1, 0.5)))  # which topic comes first, no one says
         while True:
             while at < self.log.end(place):
                 entry = self.log.entries[place][at]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.simulation import clock
 from tests.simulation.kafka import PARTITIONS, Log, Trouble
 from tests.simulation.patched import Agents, patched
@@ -19,7 +21,7 @@ from vision_stream.audit import Facts, Report, check
 from vision_stream.audit.facts import INPUTS, TABLES
 from vision_stream.background import Background
 from vision_stream.llm.cooldowns import MemoryCooldowns
-from vision_stream.messages import encode
+from vision_stream.messages import Detection, encode
 from vision_stream.settings import Settings
 from vision_stream.simulators.load import Load, a_detection
 from vision_stream.stores.cache import MemoryCache
@@ -217,11 +219,13 @@ class World:
         return found.hexdigest()[:16]
 
 
-def _renumbered(detection: Any, sequence: int) -> Any:
-    from msgspec.structs import replace
-
+def _renumbered(detection: Detection, sequence: int) -> Detection:
+    """The same scene as a later frame. Of its groups the last changes each time, so that it is sent beside others
+    that are not, and a verdict on those can come in between."""
     session = f"{detection.camera_id}:{detection.session}"
-    return replace(detection, sequence=sequence, detection_id=f"{session}:{sequence}")
+    *others, last = detection.groups
+    last = replace(last, track_ids=tuple(track + 100_000 * sequence for track in last.track_ids))
+    return replace(detection, sequence=sequence, detection_id=f"{session}:{sequence}", groups=(*others, last))
 
 
 def simulate(

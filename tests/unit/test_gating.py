@@ -156,3 +156,20 @@ def test_every_group_is_a_task_or_a_counted_skip(frames):
         state = gated.state
         assert len(gated.tasks) + sum(gated.skips.values()) == count
         assert all(task.group_count == len(gated.tasks) for task in gated.tasks)
+
+
+def test_a_verdict_that_comes_before_its_detection_is_decided_again_is_kept_for_it():
+    before = decide(a_detection(a_group(0))).state
+    replayed = a_detection(a_group(0, an_object(7, label="bus", x=900)), sequence=2, captured_at=1005)
+
+    ahead = learn(before, answer(assessed("high", sequence=2, captured_at=1005)))
+    state = decide(replayed, ahead).state
+
+    assert state == learn(decide(replayed, before).state, answer(assessed("high", sequence=2, captured_at=1005)))
+    assert state.early == ()
+
+
+def test_a_verdict_on_what_is_forgotten_is_not_kept():
+    state = decide(a_detection(a_group(0), sequence=5)).state
+
+    assert learn(state, answer(assessed("high", sequence=3))) == state

@@ -93,6 +93,7 @@ class _Camera:
             for old, new in zip(before.groups, row.groups, strict=False)
             if old != new and new.judged
         }
+        taught |= {new.task_id.rpartition("/")[0] for new in row.early if new not in before.early}
         candidates = [v.message for request_id in taught for v in self._verdicts.get(request_id, ())]
         if not candidates and self.cut:
             self._notes.cannot("I7", "a row's verdict is no longer in its topic, or before --since")

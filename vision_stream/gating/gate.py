@@ -11,12 +11,15 @@ from msgspec.structs import replace
 from vision_stream.gating.matching import area, common_tracks, match
 from vision_stream.gating.priority import priority
 from vision_stream.gating.state import (
+    EARLY_KEPT,
     GROUPS_KEPT,
     SESSIONS_KEPT,
     CameraGate,
+    Early,
     Judged,
     RememberedGroup,
     handled,
+    is_ahead,
     positions_of,
 )
 from vision_stream.messages import Assessed, AssessmentTask, Box, CameraAssessment, Detection, Group
@@ -71,8 +74,9 @@ def gate(
     if left:
         skips["too many groups"] += len(left)
     tasks = tuple(_task(detection, c, len(chosen), task_deadline_s, now) for c in chosen)
+    early = {verdict.task_id: verdict for verdict in state.early}
     for task in tasks:
-        memory[task.group.index] = replace(memory[task.group.index], judged=_sent(task))
+        memory[task.group.index] = replace(memory[task.group.index], judged=_sent(task, early.get(task.task_id)))
     unseen = [old for o, old in enumerate(before) if o not in matched.values()]
     return Gated(
         state=_next_state(state, detection, (*memory, *unseen), requested=bool(tasks)),
@@ -92,7 +96,15 @@ def learn(state: CameraGate, assessment: CameraAssessment) -> CameraGate:
         verdict = outcome.risk_level if isinstance(outcome, Assessed) else None
         return replace(group, judged=replace(group.judged, verdict=verdict, answered=True))
 
-    return replace(state, groups=tuple(taught(group) for group in state.groups))
+    known = {group.judged.task_id for group in state.groups if group.judged}
+    early = tuple(
+        Early(o.task_id, o.risk_level if isinstance(o, Assessed) else None)
+        for o in assessment.assessments
+        if o.task_id not in known and is_ahead(state, o.task_id)
+    )
+    groups = tuple(taught(group) for group in state.groups)
+    others = tuple(e for e in state.early if e.task_id not in {new.task_id for new in early})
+    return replace(state, groups=groups, early=(*early, *others)[:EARLY_KEPT])
 
 
 NEW, CHANGED, OLD = "new", "changed", "verdict old"
@@ -180,7 +192,7 @@ def _task(
     )
 
 
-def _sent(task: AssessmentTask) -> Judged:
+def _sent(task: AssessmentTask, early: Early | None) -> Judged:
     group = task.group
     return Judged(
         task_id=task.task_id,
@@ -188,6 +200,8 @@ def _sent(task: AssessmentTask) -> Judged:
         box=group.box,
         track_ids=group.track_ids,
         label_counts=group.label_counts,
+        verdict=early.verdict if early else None,
+        answered=early is not None,
     )
 
 
@@ -197,7 +211,7 @@ def _next_state(
     past = state.past_sessions
     if state.session and detection.session != state.session:
         past = (state.session, *past)[:SESSIONS_KEPT]
-    return CameraGate(
+    after = CameraGate(
         session=detection.session,
         sequence=detection.sequence,
         past_sessions=past,
@@ -205,3 +219,4 @@ def _next_state(
         groups=groups[:GROUPS_KEPT],
         positions=positions_of(detection, state.positions),
     )
+    return replace(after, early=tuple(e for e in state.early if is_ahead(after, e.task_id)))

@@ -9,6 +9,7 @@ from vision_stream.messages import Box, Detection, RiskLevel
 SESSIONS_KEPT = 4  # a capture worker's last runs; their detections may still be replayed
 GROUPS_KEPT = 50
 TRACKS_KEPT = 200
+EARLY_KEPT = 20
 
 
 class Judged(Struct, frozen=True, kw_only=True):
@@ -39,6 +40,14 @@ class Position(Struct, frozen=True, array_like=True):
     at: float
 
 
+class Early(Struct, frozen=True, array_like=True):
+    """A verdict on a task whose detection has still to be decided again. After a kill the task may be there, judged
+    and joined, before the replay has written the row that remembers it."""
+
+    task_id: str
+    verdict: RiskLevel | None
+
+
 class CameraGate(Struct, frozen=True, kw_only=True):
     session: str = ""
     sequence: int = -1  # the last one handled in that session
@@ -46,6 +55,7 @@ class CameraGate(Struct, frozen=True, kw_only=True):
     last_request_at: float | None = None
     groups: tuple[RememberedGroup, ...] = ()
     positions: tuple[Position, ...] = ()
+    early: tuple[Early, ...] = ()
 
 
 def handled(state: CameraGate, detection: Detection) -> bool:
@@ -53,6 +63,15 @@ def handled(state: CameraGate, detection: Detection) -> bool:
     if detection.session == state.session:
         return detection.sequence <= state.sequence
     return detection.session in state.past_sessions
+
+
+def is_ahead(state: CameraGate, task_id: str) -> bool:
+    """Is the task's detection one that this state has not handled?"""
+    session, _, sequence = task_id.rpartition("/")[0].rpartition(":")
+    session = session.rpartition(":")[2]
+    if session == state.session:
+        return sequence.isdigit() and int(sequence) > state.sequence
+    return session not in state.past_sessions
 
 
 def positions_of(detection: Detection, before: tuple[Position, ...]) -> tuple[Position, ...]:
