@@ -1,0 +1,121 @@
+"""Who gets the next call: among keys by the strategy, as the simulator's call log shows; among tasks by priority."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+
+import pytest
+
+from tests.llm_parts import a_task, keys_for
+from tests.unit.test_llm_scheduler import a_scheduler, a_simulator, assess_all
+from vision_stream import metrics
+from vision_stream.llm.limits import key_limits
+from vision_stream.llm.pool import KeyPool, PooledKey
+from vision_stream.llm.waiting import WaitingRoom
+from vision_stream.messages import Assessed, Expired, GroupAssessment
+from vision_stream.settings import KeySettings
+
+KEYS = ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize("strategy", ["least_loaded", "round_robin"])
+async def test_even_load_is_spread_evenly(strategy):
+    async with (
+        a_simulator(*KEYS, latency_s=0.02) as simulator,
+        a_scheduler(keys_for(simulator), selection_strategy=strategy, in_flight=8) as scheduler,
+    ):
+        await assess_all(scheduler, [a_task(n) for n in range(400)])
+    counts = Counter(call.key for call in simulator.calls)
+    assert sum(counts.values()) == 400
+    assert max(counts.values()) / min(counts.values()) <= 1.05
+
+
+async def test_round_robin_takes_turns():
+    async with (
+        a_simulator(*KEYS) as simulator,
+        a_scheduler(keys_for(simulator), selection_strategy="round_robin", in_flight=1) as scheduler,
+    ):
+        await assess_all(scheduler, [a_task(n) for n in range(12)])
+    assert [call.key for call in simulator.calls] == [*KEYS] * 3
+
+
+async def test_weighted_calls_go_by_priority():
+    async with a_simulator("a", "b", "c") as simulator:
+        keys = [
+            KeySettings(**{**key.model_dump(), "api_key": key.api_key, "priority": priority})
+            for key, priority in zip(keys_for(simulator), (1, 2, 5), strict=True)
+        ]
+        async with a_scheduler(keys, selection_strategy="weighted", in_flight=4) as scheduler:
+            await assess_all(scheduler, [a_task(n) for n in range(160)])
+    assert Counter(call.key for call in simulator.calls) == {"a": 20, "b": 40, "c": 100}
+
+
+async def test_least_loaded_leaves_a_slow_key_alone():
+    async with a_simulator(*KEYS, latency_s=0.02) as simulator:
+        simulator.fault("slow", keys=("a",))
+        async with a_scheduler(keys_for(simulator), in_flight=8) as scheduler:
+            await assess_all(scheduler, [a_task(n) for n in range(200)])
+    counts = Counter(call.key for call in simulator.calls)
+    assert counts["a"] < min(counts[key] for key in "bcd") / 3
+
+
+def waited(outcome: GroupAssessment, came_at: float) -> float:
+    return (outcome.times.called_at or time.time()) - came_at
+
+
+async def test_at_twice_the_load_high_priority_waits_a_fifth_of_low_at_most_and_nobody_past_its_deadline():
+    high, low, deadline_s, waits = 90, 10, 1.5, dict[int, list[float]]()
+    expired: list[float] = []
+    cut_off: list[GroupAssessment] = []
+
+    async def one(scheduler, number: int, priority: int) -> None:
+        await asyncio.sleep(number / 160)  # offered: 160 a second; the key can do 80
+        came_at = time.time()
+        outcome = await scheduler.assess(a_task(number, priority=priority, deadline_in_s=deadline_s))
+        waits.setdefault(priority, []).append(waited(outcome, came_at))
+        if isinstance(outcome, Expired):
+            expired.append(time.time() - came_at)
+            assert outcome.attempts == 0
+        elif not isinstance(outcome, Assessed):
+            cut_off.append(outcome)
+
+    async with (
+        a_simulator(latency_s=0.05) as simulator,
+        a_scheduler(keys_for(simulator, max_concurrent=4)) as scheduler,
+    ):
+        await asyncio.gather(*(one(scheduler, n, high if n % 4 == 0 else low) for n in range(480)))
+    p95 = {priority: statistics.quantiles(found, n=20)[-1] for priority, found in waits.items()}
+    assert p95[high] < p95[low] / 5
+    assert expired
+    assert max(expired) < deadline_s + 0.2
+    assert len(cut_off) <= 10  # called with just enough time left, and then it was not
+
+
+async def test_a_waiting_task_wakes_when_the_first_key_frees():
+    loop, late = asyncio.get_running_loop(), []
+    pool = KeyPool([PooledKey(id="a", qps_limit=20)], limits=lambda key: key_limits(20, None, jitter_s=0.0))
+    room = WaitingRoom(pool, 50)
+    for _ in range(20):
+        pool.reconfigure([PooledKey(id="b")], "least_loaded", 5, 60, lambda key: key_limits(None, None), 0.0)
+        pool.cool_until("b", free_at := loop.time() + 0.03, 1, "test")
+        assert await room.lease(50, loop.time() + 5)
+        late.append(loop.time() - free_at)
+        pool.reconfigure([], "least_loaded", 5, 60, lambda key: key_limits(None, None), 0.0)
+        room.ended()
+    await room.close()
+    assert min(late) >= 0
+    assert statistics.median(late) <= 0.02
+
+
+def next_slot() -> float:
+    return next(iter(metrics.llm_next_slot.collect())).samples[0].value
+
+
+async def test_the_metric_says_when_the_next_slot_is():
+    async with a_simulator() as simulator, a_scheduler(keys_for(simulator, rpm_limit=1)) as scheduler:
+        assert next_slot() == 0.0
+        await scheduler.assess(a_task())
+        assert 55.0 < next_slot() <= 60.1
