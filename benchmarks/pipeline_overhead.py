@@ -46,6 +46,8 @@ BARE_TOPICS = tuple(f"bare-{n}" for n in range(4))
 READY_WITHIN_S = 60.0
 SETTLE_S = 5.0
 LIMIT_MS = 30.0
+STAGES = ("to the gate", "to the LLM call", "to the join", "to the gateway")
+stage_ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
 
 @dataclass
@@ -116,6 +118,8 @@ async def _rounds(producer: AIOKafkaProducer, ways: tuple[Way, ...], lengths: li
     for number, length in enumerate(lengths):  # the first is the warm-up
         for way in ways:
             way.arrivals.clear()
+            for milliseconds in stage_ms.values():
+                milliseconds.clear()
             sent = await _send(producer, way.source, f"{way.name}-{number}", length)
             missing = await way.arrivals.missing(sent, SETTLE_S)
             p50, p95 = _percentiles(way.arrivals.milliseconds)
@@ -123,6 +127,9 @@ async def _rounds(producer: AIOKafkaProducer, ways: tuple[Way, ...], lengths: li
                 f"{way.name:9} round {number}: {sent} sent, {missing} missing, p50 {p50:.1f}, p95 {p95:.1f} ms",
                 flush=True,
             )
+            if way.name == "pipeline":
+                stages = {stage: _percentiles(milliseconds) for stage, milliseconds in stage_ms.items()}
+                print("         ", ", ".join(f"{stage} {p50:.1f}/{p95:.1f}" for stage, (p50, p95) in stages.items()))
             lost += missing
             if number:
                 rows[way.name].append((p50, p95))
@@ -171,7 +178,12 @@ def _overhead(payload: bytes, received: float) -> float | None:
     if not isinstance(message, CameraAssessment):
         return None
     t = message.times
-    return received - t.captured_at - ((t.answered_at or 0.0) - (t.called_at or 0.0))
+    if t.gated_at is None or t.called_at is None or t.answered_at is None or t.joined_at is None:
+        return None
+    spent = (t.gated_at - t.captured_at, t.called_at - t.gated_at, t.joined_at - t.answered_at, received - t.joined_at)
+    for stage, seconds in zip(STAGES, spent, strict=True):
+        stage_ms[stage].append(seconds * 1000)
+    return sum(spent)
 
 
 def _relayed(payload: bytes, received: float) -> float | None:
