@@ -148,7 +148,7 @@ class _Camera:
         for task_id in there - wanted.keys():
             self._notes.find("I1", task_id, "the gate skipped this group, and there is a task")
         for task in found:
-            if task.task_id in wanted and _timeless(task) != _timeless(wanted[task.task_id]):
+            if task.task_id in wanted and not _is_same(task, wanted[task.task_id]):
                 self._notes.find("I1", task.task_id, "a task of this id has other contents than the gate gave it")
 
     def check_learned(self, facts: Facts, rows: Sequence[Placed[CameraGate]]) -> None:
@@ -206,8 +206,9 @@ def _next(state: CameraGate, detection: Detection) -> CameraGate:
     return replace(state, session=detection.session, sequence=detection.sequence, past_sessions=past)
 
 
-def _timeless(task: AssessmentTask) -> AssessmentTask:
-    return replace(task, times=replace(task.times, gated_at=None))
+def _is_same(task: AssessmentTask, wanted: AssessmentTask) -> bool:
+    """Is it the task, whenever it was decided? A verdict that came before the replay may have changed its priority."""
+    return replace(task, times=replace(task.times, gated_at=None), priority=wanted.priority) == wanted
 
 
 def _holes(facts: Facts) -> dict[int, list[int]]:
