@@ -37,12 +37,12 @@ class KeyState:
 
     __slots__ = (
         "_key", "at_limit", "calls", "cooldowns", "cooling_until", "credit", "disabled", "failures", "id", "in_flight",
-        "last_cooldown", "limits", "needs_probe", "priority", "probing", "reason", "success",
+        "last_cooldown", "limits", "most", "needs_probe", "priority", "probing", "reason", "success",
     )  # fmt: skip
 
     def __init__(self, key: PooledKey, limits: KeyLimits) -> None:
         self._key, self.limits = key, limits
-        self.id, self.priority = key.id, key.priority
+        self.id, self.priority, self.most = key.id, key.priority, key.max_concurrent
         self.in_flight = 0
         self.calls = 0
         self.credit = 0  # of the weighted strategy
@@ -67,12 +67,14 @@ class KeyState:
         if not new.like(self.limits):
             new.follow(self.limits, now)
             self.limits = new
-        self._key, self.priority = key, key.priority
+        self._key, self.priority, self.most = key, key.priority, key.max_concurrent
 
     def busy(self) -> bool:
         """Only a report can free it."""
-        most = self._key.max_concurrent
-        return self.probing or (most is not None and self.in_flight >= most)
+        return self.probing or self.full()
+
+    def full(self) -> bool:
+        return self.most is not None and self.in_flight >= self.most
 
     def free_at(self, now: float, tokens: int = 0) -> float:
         """When cooldown and limits allow the next call, or are worth another look."""

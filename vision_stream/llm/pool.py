@@ -17,17 +17,22 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from msgspec import Struct
 
 from vision_stream.llm.cooldowns import fingerprint
 from vision_stream.llm.key_state import KeyState, KeyStatus
 from vision_stream.llm.limits import JITTER_S, LOOK_AGAIN_S, KeyLimits, Slots, key_limits
-from vision_stream.llm.strategies import Strategy, strategy_named
+from vision_stream.llm.strategies import Strategy, least_loaded, strategy_named
 from vision_stream.redaction import redact_url
 from vision_stream.settings import LLMSettings
 
+QUICK_TRIES = 3  # keys that the quick way looks at. More: each costs a microsecond, before all are looked at anyway.
 MAX_RETRY_AFTER_S = 86_400.0  # A provider may say "tomorrow". Larger: one broken header rests a key for ever.
+
+
+_load = attrgetter("in_flight", "calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,8 @@ class KeyPool:
 
     def acquire(self, now: float, tokens: int = 0) -> Acquired:
         """Choose a key and book its slot for a call of about ``tokens``, or say what to wait for."""
+        if self._choose is least_loaded and (lease := self._least_loaded(now, tokens)):
+            return lease
         free, earliest, awaited = self._free(now, tokens)
         while free:
             key = self._choose(free)
@@ -158,6 +165,18 @@ class KeyPool:
             free.remove(key)  # another process was quicker
             earliest = min(earliest, now + LOOK_AGAIN_S)
         return _wait(earliest, awaited)
+
+    def _least_loaded(self, now: float, tokens: int) -> Lease | None:
+        """The quick way: whether a key is free is asked of the least loaded first, and of few."""
+        keys = [key for key in self._in_order if not (key.disabled or key.probing or key.full())]
+        for _ in range(min(QUICK_TRIES, len(keys))):
+            key = min(keys, key=_load)
+            if key.free_at(now, tokens) <= now:
+                slots = key.limits.reserve(now, tokens)
+                if slots is not None:
+                    return self.lease(key, slots)
+            keys.remove(key)
+        return None
 
     def candidates(self, now: float, tokens: int = 0) -> list[KeyState] | WaitUntil | WaitForReport | AllDisabled:
         """The keys that a call could go to, the one that should take it first; for limits that others keep."""
