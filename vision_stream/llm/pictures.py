@@ -7,6 +7,7 @@ import time
 import structlog
 
 from vision_stream.messages import AssessmentTask, InlineEvidence, StoredEvidence
+from vision_stream.pictures import BadPicture, check
 from vision_stream.stores import EvidenceStore
 
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG")  # JPEG, PNG: what every vision endpoint reads
@@ -52,4 +53,8 @@ async def _fetch(task: AssessmentTask, store: EvidenceStore) -> bytes:
 def _checked(picture: bytes) -> bytes:
     if not picture.startswith(MAGIC):
         raise NoPicture("no picture: the evidence is neither JPEG nor PNG")
+    try:
+        check(picture)
+    except BadPicture as bad:  # the provider would refuse it, for the price of a call
+        raise NoPicture(f"no picture: the evidence is {bad.what}") from bad
     return picture

@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from vision_stream.pictures import BadPicture, check
+
 PEOPLE = frozenset({"person", "pedestrian", "worker", "cyclist", "bicycle"})
 SHARES = ((0.60, "none"), (0.85, "low"), (0.95, "medium"), (1.00, "high"))  # of the hashes
 COLOUR = '"colour"'  # in the text of a check whether pictures are seen
@@ -100,13 +102,19 @@ def _by_truth(encoded: bytes) -> str | None:
     read_danger = _reader()
     if read_danger is None:
         return None
+    picture = _decoded(encoded)
+    return None if picture is None else read_danger(picture)
+
+
+def _decoded(encoded: bytes) -> Any:
+    """BGR; None where it cannot or should not be decoded."""
     import cv2
 
     try:
-        picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
+        check(encoded)
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except (BadPicture, cv2.error):
         return None
-    return None if picture is None else read_danger(picture)
 
 
 @functools.cache
@@ -119,9 +127,7 @@ def _reader() -> Callable[[Any], str] | None:
 
 def colour(encoded: bytes) -> str:
     """The name of a plain picture's colour: what a check asks that wants to know whether pictures are seen."""
-    import cv2
-
-    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    picture = _decoded(encoded)
     if picture is None:
         return "unknown"
     blue, green, red = (float(channel) > 128 for channel in picture.reshape(-1, 3).mean(axis=0))

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 import structlog
 
+from vision_stream.pictures import BadPicture, check
 from workers.capture.pacing import wait_until
 from workers.capture.sources.base import Frame, Picture, SourceError
 
 _log = structlog.get_logger(__name__)
+MAX_FILE = 200 << 20  # bytes; a picture that may be decoded has fewer
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
@@ -52,7 +54,10 @@ class ImageDirectory:
 def read_image(path: Path) -> Picture | None:
     """BGR, (height, width, 3); None if it cannot be read. Not ``imread``, which fails on some names on Windows."""
     try:
+        if path.stat().st_size > MAX_FILE:
+            return None
         data = np.fromfile(path, dtype=np.uint8)
-    except OSError:
+        check(data.tobytes())
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except (OSError, BadPicture, cv2.error):
         return None
-    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
