@@ -54,4 +54,7 @@ async def learn_verdict(record: Record) -> None:
     message = decode(record.value, CameraMessage)
     record.expect_key(message.camera_id)
     if isinstance(message, CameraAssessment):
-        camera_state.write(message.camera_id, learn(camera_state.read(message.camera_id), message))
+        before = camera_state.read(message.camera_id)
+        after = learn(before, message)
+        if after is not before:
+            camera_state.write(message.camera_id, after)

@@ -23,7 +23,7 @@ from vision_stream.messages import (
 from vision_stream.settings import AlertSettings
 
 GRACE_S = 2.0  # past the deadline: an outcome that was in time is still on its way
-FINISHED_KEPT = 128  # requests; above what a restart replays of one camera
+FINISHED_KEPT = 64  # requests; above what a restart replays of one camera. More: a longer row, written each time
 PENDING_KEPT = 256  # requests that wait; more means that outcomes no longer come, and the oldest is closed as partial
 
 

@@ -152,14 +152,14 @@ class _Camera:
                 self._notes.find("I1", task.task_id, "a task of this id has other contents than the gate gave it")
 
     def check_learned(self, facts: Facts, rows: Sequence[Placed[CameraGate]]) -> None:
-        """A committed verdict on what the last row remembers is remembered with it."""
-        waiting = (
-            {g.judged.task_id for g in rows[-1].message.groups if g.judged and not g.judged.answered} if rows else ()
-        )
-        for task_id in waiting:
+        """A committed verdict on what the last row remembers is remembered with it, where it asks to be."""
+        if not rows:
+            return
+        row = rows[-1].message
+        for task_id in {g.judged.task_id for g in row.groups if g.judged and not g.judged.answered}:
             for entry, verdict in self._verdicts.get(task_id.rpartition("/")[0], ()):
                 known = task_id in {outcome.task_id for outcome in verdict.assessments}
-                if known and facts.is_committed("camera_assessments", entry):
+                if known and learn(row, verdict) != row and facts.is_committed("camera_assessments", entry):
                     self._notes.find("I6", task_id, "its verdict is committed, and the camera's row has not learned it")
 
 

@@ -22,7 +22,16 @@ from vision_stream.gating.state import (
     is_ahead,
     positions_of,
 )
-from vision_stream.messages import Assessed, AssessmentTask, Box, CameraAssessment, Detection, Group
+from vision_stream.messages import (
+    Assessed,
+    AssessmentTask,
+    Box,
+    CameraAssessment,
+    Detection,
+    Group,
+    GroupAssessment,
+    RiskLevel,
+)
 from vision_stream.settings import GatingSettings
 
 FORGET_AFTER_S = 10.0  # a group out of sight; longer than a passing truck hides it
@@ -86,25 +95,32 @@ def gate(
 
 
 def learn(state: CameraGate, assessment: CameraAssessment) -> CameraGate:
-    """Remember what came back, so that a high verdict is looked at again soon and a calm one is left alone."""
-    outcomes = {outcome.task_id: outcome for outcome in assessment.assessments}
+    """Remember what asks for another look soon: a high verdict, or none where an outcome failed or expired.
+
+    A calmer verdict changes nothing that the gate decides; without any other, ``state`` itself comes back and need
+    not be written.
+    """
+    urgent: dict[str, RiskLevel | None] = {
+        o.task_id: _level(o) for o in assessment.assessments if _level(o) in ("high", None)
+    }
+    known = {group.judged.task_id for group in state.groups if group.judged}
+    early = tuple(Early(t, level) for t, level in urgent.items() if t not in known and is_ahead(state, t))
+    if not early and not known & urgent.keys():
+        return state
 
     def taught(group: RememberedGroup) -> RememberedGroup:
-        outcome = outcomes.get(group.judged.task_id) if group.judged else None
-        if group.judged is None or outcome is None:
+        if group.judged is None or group.judged.task_id not in urgent:
             return group
-        verdict = outcome.risk_level if isinstance(outcome, Assessed) else None
+        verdict = urgent[group.judged.task_id]
         return replace(group, judged=replace(group.judged, verdict=verdict, answered=True))
 
-    known = {group.judged.task_id for group in state.groups if group.judged}
-    early = tuple(
-        Early(o.task_id, o.risk_level if isinstance(o, Assessed) else None)
-        for o in assessment.assessments
-        if o.task_id not in known and is_ahead(state, o.task_id)
-    )
     groups = tuple(taught(group) for group in state.groups)
-    others = tuple(e for e in state.early if e.task_id not in {new.task_id for new in early})
+    others = tuple(e for e in state.early if e.task_id not in urgent)
     return replace(state, groups=groups, early=(*early, *others)[:EARLY_KEPT])
+
+
+def _level(outcome: GroupAssessment) -> RiskLevel | None:
+    return outcome.risk_level if isinstance(outcome, Assessed) else None
 
 
 NEW, CHANGED, OLD = "new", "changed", "verdict old"

@@ -9,6 +9,7 @@ from vision_stream.messages import Box, Detection, RiskLevel
 SESSIONS_KEPT = 4  # a capture worker's last runs; their detections may still be replayed
 GROUPS_KEPT = 50
 TRACKS_KEPT = 200
+POSITION_KEPT_S = 3.0  # for a speed; over a longer gap it says little about now
 EARLY_KEPT = 20
 
 
@@ -75,11 +76,13 @@ def is_ahead(state: CameraGate, task_id: str) -> bool:
 
 
 def positions_of(detection: Detection, before: tuple[Position, ...]) -> tuple[Position, ...]:
-    """The newest position of each track, those out of sight included while there is room."""
+    """The newest position of each track, also of those that went out of sight a moment ago."""
+    at = detection.times.captured_at
     now = tuple(
-        Position(o.track_id, (o.box.x1 + o.box.x2) / 2, (o.box.y1 + o.box.y2) / 2, detection.times.captured_at)
+        Position(o.track_id, round((o.box.x1 + o.box.x2) / 2, 1), round((o.box.y1 + o.box.y2) / 2, 1), at)
         for o in detection.objects
         if o.track_id is not None
     )
     seen = {p.track_id for p in now}
-    return (now + tuple(p for p in before if p.track_id not in seen))[:TRACKS_KEPT]
+    hidden = tuple(p for p in before if p.track_id not in seen and abs(at - p.at) <= POSITION_KEPT_S)
+    return (now + hidden)[:TRACKS_KEPT]
