@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -148,6 +149,28 @@ async def test_since_leaves_out_what_came_before(settings, environ):
 
     assert code == 0, report["findings"]
     assert report["counts"].get("assessment_tasks", 0) == 0
+
+
+async def test_following_says_each_finding_once_until_ctrl_c(settings, environ):
+    run = a_run()
+    lose_an_outcome(run)
+    await put(run, settings)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "vision_stream", "audit", "--follow", "--every", "1", "--since", "1h",
+        stdout=asyncio.subprocess.PIPE, cwd=ROOT, env=environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        first = await process.stdout.readline()
+        await asyncio.sleep(2.5)  # two more rounds
+        process.send_signal(signal.SIGINT)
+        rest = (await process.stdout.read()).decode().splitlines()
+        code = await process.wait()
+
+    assert first.startswith(b"I2   load-0001:s1:1/0: ")
+    assert len(rest) == len(set(rest))
+    assert first.decode().strip() not in rest
+    assert code == 130
 
 
 @pytest.mark.slow
