@@ -88,6 +88,11 @@ llm_over_budget = Counter(
     "Calls that were not made for want of money, by limit: day or camera. Raise llm.budget, or send fewer groups.",
     ["limit"],
 )
+llm_hedges = Counter(
+    "vision_stream_llm_hedges_total",
+    "Second calls for a slow first one, by who was quicker: won is the second. Few won: turn llm.hedging off.",
+    ["result"],
+)
 llm_next_slot = Gauge(
     "vision_stream_llm_next_slot_seconds",
     "Until the first API key takes a call again: 0 now, +Inf never by itself. Long: add keys, or raise their limits.",

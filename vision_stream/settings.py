@@ -213,6 +213,10 @@ class LLMSettings(Section):
         le=1,
         description="by which a request's way to the provider varies; more: fewer 429s, less of qps_limit used",
     )
+    hedging: bool = Field(
+        default=False,
+        description="call another key too where one takes unusually long, and take the first answer; 2 % more calls",
+    )
     limits_backend: Literal["auto", "redis", "file", "local"] = Field(
         default="auto",
         description="where limits are counted: by Redis for all hosts, in files for the processes of a host, or by "

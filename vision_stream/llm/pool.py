@@ -152,11 +152,12 @@ class KeyPool:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def acquire(self, now: float, tokens: int = 0) -> Acquired:
-        """Choose a key and book its slot for a call of about ``tokens``, or say what to wait for."""
-        if self._choose is least_loaded and (lease := self._least_loaded(now, tokens)):
+    def acquire(self, now: float, tokens: int = 0, *, but: str | None = None) -> Acquired:
+        """Choose a key other than ``but`` and book its slot for a call of about ``tokens``, or say what to wait for."""
+        if self._choose is least_loaded and but is None and (lease := self._least_loaded(now, tokens)):
             return lease
         free, earliest, awaited = self._free(now, tokens)
+        free = [key for key in free if key.id != but]
         while free:
             key = self._choose(free)
             slots = key.limits.reserve(now, tokens)

@@ -17,6 +17,8 @@ from vision_stream.llm.sharing import Sharing
 
 RECENT = 64  # calls that say how long one takes
 RECENT_S = 60.0  # and for how long: a slow minute must not keep tasks from trying again
+HEDGE_AT = 1.25  # x the 95th percentile. Less: calls that were about to end are made twice.
+HEDGE_FROM = 20  # calls known
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +52,11 @@ class Reports:
             self._quickest = recent[len(recent) // 5] if recent else 0.0
             self._quickest_until = now + 0.1
         return self._quickest
+
+    def unusually_long(self) -> float | None:
+        """Seconds after which a call takes longer than nearly all did lately; None while too few are known."""
+        recent = sorted(self._recent())
+        return HEDGE_AT * recent[len(recent) * 95 // 100] if len(recent) >= HEDGE_FROM else None
 
     def longer_than_usual(self, waited_s: float, timeout_s: float) -> bool:
         """Whether a call given up before ``timeout_s``, for its task's sake, speaks against its key."""

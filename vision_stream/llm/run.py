@@ -9,7 +9,7 @@ import msgspec
 
 from vision_stream.llm.chat import Answer
 from vision_stream.llm.verdict import Verdict
-from vision_stream.messages import Assessed, AssessmentTask, Expired, Failed, without_picture
+from vision_stream.messages import Assessed, AssessmentTask, Expired, Failed, GroupAssessment, without_picture
 from vision_stream.redaction import mask
 from vision_stream.settings import KeySettings
 
@@ -62,6 +62,25 @@ class Run:
     def add_tokens(self, answer: Answer) -> None:
         self._input_tokens += answer.input_tokens
         self._output_tokens += answer.output_tokens
+
+    # -- two calls at a time
+
+    def fork(self) -> Run:
+        """Of the same task and limit, for a call beside this one's."""
+        other = Run(self.task, 0.0)
+        other.limit, other.estimate = self.limit, self.estimate
+        return other
+
+    def absorb(self, other: Run) -> None:
+        """Count what the fork did."""
+        self.failures += other.failures
+        self.misfits += other.misfits
+        self.server_errors += other.server_errors
+        self._calls += other._calls
+        self._last = self._last or other._last
+
+    def with_attempts(self, outcome: GroupAssessment) -> GroupAssessment:
+        return msgspec.structs.replace(outcome, attempts=self._calls)
 
     # -- the outcome
 

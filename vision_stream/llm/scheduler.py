@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -26,6 +26,7 @@ from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import AiohttpClient, VisionClient
 from vision_stream.llm.cooldowns import CooldownBoard
 from vision_stream.llm.failures import CallFailed
+from vision_stream.llm.hedging import Hedges
 from vision_stream.llm.limits import KeyLimits
 from vision_stream.llm.modes import Modes
 from vision_stream.llm.pictures import NoPicture, picture_of
@@ -79,6 +80,7 @@ class LLMScheduler:
         self._reports = Reports(self.pool, self._sharing)
         self._modes = Modes()
         self._budget = Budget(llm, limits_dir)
+        self._hedges = Hedges()
         self._client: VisionClient | None = None
         self._room: WaitingRoom | None = None
         self._said_no_keys = False
@@ -161,6 +163,7 @@ class LLMScheduler:
 
     async def close(self) -> None:
         self._unsubscribe()
+        await self._hedges.close()
         if self._room is not None:
             await self._room.close()
         if self._shared is not None:
@@ -204,8 +207,20 @@ class LLMScheduler:
             if not self._budget.allows(run.task.camera_id, run.estimate):
                 return run.expired(OVER_BUDGET)
             lease = await self._lease(run)
-            outcome = run.late() if lease is None else await self._call(run, prompt, lease)
+            outcome = run.late() if lease is None else await self._hedged(run, prompt, lease)
         return outcome
+
+    async def _hedged(self, run: Run, prompt: Prompt, lease: Lease) -> GroupAssessment | None:
+        after_s = self._reports.unusually_long() if self._llm.hedging else None
+        if after_s is None:
+            return await self._call(run, prompt, lease)
+
+        def second(other: Run) -> Coroutine[Any, Any, GroupAssessment | None] | None:
+            assert self._room is not None
+            spare = self._room.lease_now(run.estimate + self._llm.max_output_tokens, but=lease.key_id)
+            return None if spare is None else self._call(other, prompt, spare)
+
+        return await self._hedges.race(run, self._call(run, prompt, lease), after_s, second)
 
     async def _lease(self, run: Run) -> Lease | None:
         assert self._room is not None, "start() first"

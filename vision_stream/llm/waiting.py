@@ -103,6 +103,16 @@ class WaitingRoom:
                 self._heap.clear()
                 self._stop_timer()
 
+    def lease_now(self, tokens: int, but: str) -> Lease | None:
+        """The right to a call with another key than ``but``, if one is free and nobody waits for it."""
+        if self.waiting or self.in_flight >= self._max_in_flight or (self._reserver is not None and self._reserver.up):
+            return None
+        acquired = self._pool.acquire(self._loop.time(), tokens, but=but)
+        if not isinstance(acquired, Lease):
+            return None
+        self.in_flight += 1
+        return acquired
+
     def _give_back(self, waiter: _Waiter) -> None:
         """Cancelled, or out of time, between being given a lease and taking it: the key must not be lost."""
         if waiter.lease.done() and not waiter.lease.cancelled() and (lease := waiter.lease.result()):
