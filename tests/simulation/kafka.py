@@ -23,6 +23,7 @@ class Trouble(NamedTuple):
     lost: float = 0.0  # an append that never arrives
     unheard: float = 0.0  # one that arrives, and whose sender is told that it did not
     slow: float = 0.05  # one that takes half a second
+    late: float = 0.0  # the rest of a dead worker's, after its partitions have a new owner: as of a zombie
 
 
 class Log:
@@ -32,7 +33,7 @@ class Log:
         self.entries: dict[Place, list[Entry]] = defaultdict(list)
         self.committed: dict[Place, int] = {}
         self.generation = 0
-        self._rng, self._trouble = rng, trouble
+        self._rng, self.trouble = rng, trouble
         self._grown = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -60,13 +61,13 @@ class Log:
         return True
 
     def latency(self) -> float:
-        return 0.5 if self._rng.random() < self._trouble.slow else self._rng.uniform(0.001, 0.02)
+        return 0.5 if self._rng.random() < self.trouble.slow else self._rng.uniform(0.001, 0.02)
 
     def fate(self) -> str:
         drawn = self._rng.random()
-        if drawn < self._trouble.lost:
+        if drawn < self.trouble.lost:
             return "lost"
-        return "unheard" if drawn < self._trouble.lost + self._trouble.unheard else "arrives"
+        return "unheard" if drawn < self.trouble.lost + self.trouble.unheard else "arrives"
 
 
 class Producer:
@@ -118,5 +119,12 @@ class Producer:
             return
         self.dead = True
         for place, waiting in self._on_the_way.items():
-            for key, value, _ in waiting[: self._rng.randint(0, len(waiting))]:
+            there = self._rng.randint(0, len(waiting))
+            for key, value, _ in waiting[:there]:
                 self._log.append(place, key, value, self._loop.time())
+            if self._log.trouble.late and self._rng.random() < self._log.trouble.late:
+                self._loop.call_later(self._rng.uniform(5, 12), self._arrive, place, waiting[there:])
+
+    def _arrive(self, place: Place, late: list[tuple[bytes | None, bytes | None, asyncio.Future[None]]]) -> None:
+        for key, value, _ in late:
+            self._log.append(place, key, value, self._loop.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_a_seed_is_the_same_schedule_in_another_process():
     )  # fmt: skip
 
     assert said.stdout.strip() == simulate(5).digest
+
+
+@pytest.mark.xfail(strict=True, reason="nothing fences a row that arrives after its partition's next owner has written")
+def test_what_arrives_from_a_dead_worker_after_others_took_over_harms_nothing():
+    def late(seed: int) -> Plan:
+        plan = Plan.of(seed)
+        return replace(plan, crashes=3, detections=10, trouble=plan.trouble._replace(late=1.0))
+
+    failed = [outcome for seed in range(60) if not (outcome := simulate(seed, plan=late(seed))).ok]
+
+    assert not failed, "\n".join(map(str, failed[:3]))
 
 
 @pytest.mark.parametrize("mutate", ALL, ids=lambda mutation: mutation.__name__)
