@@ -27,7 +27,7 @@ class Reports:
     def __init__(self, pool: KeyPool, sharing: Sharing) -> None:
         self._pool, self._sharing = pool, sharing
         self._latencies: deque[tuple[float, float]] = deque(maxlen=RECENT)  # (when, how long)
-        self._quickest, self._quickest_until = 0.0, 0.0
+        self._usual, self._usual_until = (0.0, 0.0), 0.0
         self._blocked = False
         self._published: tuple[str, ...] = ()
 
@@ -44,14 +44,18 @@ class Reports:
                 lambda key_id=key_id: pool.status(key_id, time.monotonic()).success_rate
             )
 
-    def quickest_call(self) -> float:
-        """What four of five answered calls took at least lately, seconds; 0 while nothing is known."""
+    def worth_calling_for(self, crowded: bool) -> float:
+        """Seconds that a task must have left, or its call would hardly answer in time; 0 while nothing is known.
+
+        As long as one of five calls took at least lately. Where many wait, the next is always one about to expire, and
+        the call that it would waste is another's: then as long as four of five took at most.
+        """
         now = time.monotonic()
-        if now >= self._quickest_until:  # it is asked several times a call
+        if now >= self._usual_until:  # it is asked several times a call
             recent = sorted(self._recent())
-            self._quickest = recent[len(recent) // 5] if recent else 0.0
-            self._quickest_until = now + 0.1
-        return self._quickest
+            self._usual = (recent[len(recent) // 5], recent[len(recent) * 4 // 5]) if recent else (0.0, 0.0)
+            self._usual_until = now + 0.1
+        return self._usual[crowded]
 
     def unusually_long(self) -> float | None:
         """Seconds after which a call takes longer than nearly all did lately; None while too few are known."""

@@ -113,7 +113,7 @@ class LLMScheduler:
         self._room = WaitingRoom(
             self.pool,
             self._settings.max_concurrent_tasks,
-            quickest_call=self._reports.quickest_call,
+            worth_calling_for=self._reports.worth_calling_for,
             before=self._sharing.bring_in,
             blocked=self._reports.note_blocked,
             reserver=self._shared,

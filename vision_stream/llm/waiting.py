@@ -48,7 +48,7 @@ class WaitingRoom:
     """Hands the pool's leases to waiting tasks, at most ``max_in_flight`` at a time.
 
     Args:
-        quickest_call: the least a call is known to take (seconds): who has less time left is not served any more.
+        worth_calling_for: seconds that a task must have left to be served, told whether more wait than are served.
         before: called before the pool is asked, to bring in what others know.
         reserver: keeps the limits elsewhere, and has to be awaited.
         blocked: told when the first key comes back (``inf``: none will), and now, where all are cooling or disabled.
@@ -59,14 +59,14 @@ class WaitingRoom:
         pool: KeyPool,
         max_in_flight: int,
         *,
-        quickest_call: Callable[[], float] = lambda: 0.0,
+        worth_calling_for: Callable[[bool], float] = lambda crowded: 0.0,
         before: Callable[[float], None] = lambda now: None,
         blocked: Callable[[float, float], None] = lambda until, now: None,
         reserver: Reserver | None = None,
     ) -> None:
         self._reserver, self._asking, self._background = reserver, False, Background()
         self._pool, self._max_in_flight = pool, max_in_flight
-        self._quickest_call, self._before, self._blocked = quickest_call, before, blocked
+        self._worth_calling_for, self._before, self._blocked = worth_calling_for, before, blocked
         self._heap: list[tuple[int, float, int, _Waiter]] = []
         self._number = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
@@ -199,7 +199,7 @@ class WaitingRoom:
             waiter = self._heap[0][3]
             if waiter.lease.done():
                 heapq.heappop(self._heap)
-            elif waiter.deadline - now <= self._quickest_call():
+            elif waiter.deadline - now <= self._worth_calling_for(self.waiting > self.in_flight):
                 heapq.heappop(self._heap)
                 waiter.lease.set_result(None)
             else:
