@@ -86,7 +86,7 @@ class Way:
 
 async def main(rounds: int, seconds: float, warm_up: float) -> int:
     with tempfile.TemporaryDirectory(prefix="vision-stream-bench-") as directory:
-        async with KafkaBroker() as kafka, _workers(kafka, Path(directory)) as settings:
+        async with KafkaBroker(long_running=True) as kafka, _workers(kafka, Path(directory)) as settings:
             figures = await _measure(settings, rounds, seconds, warm_up)
     _print(figures)
     return 0 if figures["lost"] == 0 else 1

@@ -45,7 +45,9 @@ class KafkaBroker:
         *,
         start_within_s: float = 60.0,
         heap_mb: int = 256,
+        long_running: bool = False,
     ) -> None:
+        """``long_running``: slower to start, faster once it is warm."""
         if nodes not in (1, 3):
             raise ConfigError(f"a broker of {nodes} nodes", remedy="1, or 3 to survive the loss of one")
         self._given_dir = Path(data_dir).resolve() if data_dir is not None else None
@@ -54,6 +56,7 @@ class KafkaBroker:
         self._port = port
         self._within_s = start_within_s
         self._heap_mb = heap_mb
+        self._long_running = long_running
         self._nodes: tuple[Node, ...] = ()
         self._processes: tuple[ServerProcess, ...] = ()
         self._killed: frozenset[int] = frozenset()  # node numbers
@@ -148,7 +151,7 @@ class KafkaBroker:
     def _process(self, node: Node, main: str, class_path: str, *args: str) -> ServerProcess:
         home = self._home(node)
         options = (
-            *java_options(self._heap_mb),
+            *java_options(self._heap_mb, long_running=self._long_running),
             f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
             f"-Dkafka.log={home / 'server.log'}",
         )

@@ -31,7 +31,7 @@ def broker(
     """
     from vision_stream.broker import KafkaBroker
 
-    kafka = KafkaBroker(data, nodes, port, heap_mb=heap_mb)
+    kafka = KafkaBroker(data, nodes, port, heap_mb=heap_mb, long_running=True)
     asyncio.run(_serve(kafka, as_json=as_json))
 
 
