@@ -156,6 +156,34 @@ def _jpeg(cv2, picture, width: int) -> bytes:
 
 
 @commands.command()
+def replay(
+    log: Annotated[Path, typer.Argument(help="JSON lines of risk-assessment-results, or of simulate llm --call-log")],
+    config_dir: Annotated[Path | None, typer.Option("--config-dir", help="with the api_keys.yaml to try")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for a script")] = False,
+) -> None:
+    """Try other API keys, limits or budgets on a log of calls: what would have waited, expired and cost.
+
+    Nobody is called, and no time passes but the computer's own.
+    """
+    import msgspec
+
+    from vision_stream import config as configuration
+    from vision_stream.llm.replay import read
+    from vision_stream.llm.replay import replay as run_replay
+
+    settings = configuration.load(config_dir)
+    try:
+        with log.open("rb") as lines:
+            tasks, unread = read(lines, settings.kafka.scheduler.task_deadline_s)
+    except OSError as error:
+        raise ConfigError(f"cannot read {log}: {error.strerror}", remedy="give a file of JSON lines") from error
+    if unread:
+        typer.echo(f"{unread} lines of {log} are no calls and were passed over", err=True)
+    report = msgspec.to_builtins(run_replay(tasks, settings.llm, settings.kafka.scheduler))
+    print(json.dumps(report) if as_json else "\n".join(f"{name}: {value}" for name, value in report.items()))
+
+
+@commands.command()
 def scene(
     name: Annotated[str, typer.Argument(help="sim:crossing, sim:junction, sim:highway, sim:site, sim:quiet")],
     out: Annotated[Path, typer.Option(help="a directory for pictures, or a .mp4 or .avi file")] = Path("frames"),
