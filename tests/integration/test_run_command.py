@@ -91,3 +91,15 @@ async def test_a_source_that_is_not_there_is_said_with_exit_code_1_or_2(tmp_path
     assert process.returncode in (1, 2)
     assert "all.mp4" in told.decode()
     assert "Traceback" not in told.decode()
+
+
+async def test_a_camera_that_breaks_off_is_said_at_once_and_does_not_end_the_others(tmp_path: Path, llm: LLMSimulator):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    cameras = ("--camera", f"broken={tmp_path / 'broken.mp4'}", "--camera", "here=sim:quiet")
+    process = await start(tmp_path, llm, *cameras, "--once", "--port", "0", "--seconds", "12")
+
+    said, told = await asyncio.wait_for(process.communicate(), 60)
+
+    assert json.loads(said)["detections"] > 0
+    assert b"camera ended" in told
+    assert process.returncode == 0

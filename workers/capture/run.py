@@ -8,8 +8,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from vision_stream import metrics
 from vision_stream.background import Background
 from vision_stream.errors import ConfigError
@@ -21,10 +19,9 @@ from workers.capture.detectors import DEMO_MODEL, Detector, open_detector
 from workers.capture.inference import Inference
 from workers.capture.sink import Sink
 from workers.capture.tally import Tally, as_text
+from workers.capture.together import run_together
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,12 +115,7 @@ async def _cameras(
     workers = [
         _worker(camera, settings, plan, detector, inference, stores, tallies[camera.id]) for camera in plan.cameras
     ]
-    ends = await asyncio.gather(*(worker.run() for worker in workers), return_exceptions=True)
-    failures = [end for end in ends if isinstance(end, BaseException)]
-    for failure in failures[1:]:
-        _log.error("camera ended", error=str(failure))
-    if failures:
-        raise failures[0]
+    await run_together(workers)
 
 
 def _worker(

@@ -21,6 +21,7 @@ from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
 from workers.capture.detectors import open_detector
 from workers.capture.inference import Inference
+from workers.capture.together import run_together
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
 from workers.gateway.hub import Hub
@@ -148,11 +149,14 @@ async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores:
         )
         for camera in plan.cameras
     ]
-    ends = await asyncio.gather(*(worker.run() for worker in workers), return_exceptions=True)
-    failures = [end for end in ends if isinstance(end, BaseException)]
-    for failure in failures[1:]:
-        _log.error("camera ended", error=str(failure))
+    try:
+        await run_together(workers)
+    except Exception:
+        await _drain(pipeline, settings)
+        raise
+    await _drain(pipeline, settings)
+
+
+async def _drain(pipeline: Pipeline, settings: Settings) -> None:
     if not await pipeline.drain(settings.kafka.scheduler.task_deadline_s + DRAIN_SLACK_S):
         _log.error("ended before all tasks had their outcome")
-    if failures:
-        raise failures[0]
