@@ -15,7 +15,7 @@ from vision_stream.settings import Settings
 SLACK_S = 30.0  # beside a call's deadline: a rebalance, a restart, the commit interval
 NOT_FROM_OUTSIDE = {
     "I4": "that a session of the gateway is pushed each alert once is in no topic",
-    "I9": "no budget counter is kept yet",
+    "I9": "the budget's books are money in a file of each host, which is not read yet",
     "I12": "a process that lives without progress is seen by its watchdog and metrics, not in the topics",
     "I13": "needs to know which cameras the fault touches: the fault suite does",
 }
