@@ -213,6 +213,10 @@ class LLMSettings(Section):
         le=1,
         description="by which a request's way to the provider varies; more: fewer 429s, less of qps_limit used",
     )
+    learn_limits: bool = Field(
+        default=False,
+        description="begin with few calls for keys without any limit, and find their provider's limits out",
+    )
     hedging: bool = Field(
         default=False,
         description="call another key too where one takes unusually long, and take the first answer; 2 % more calls",

@@ -4,7 +4,14 @@
     pictures    the group's picture        prompts   what is asked       chat      on the wire, as OpenAI's
     waiting     who goes first             pool      which key, when     reports   what a call's end means for its key
     client      one call (aiohttp)         failures  how a call fails    verdict   an answer, read strictly
+    hedging     a second call for a slow one                             modes     which form of answer
+    budget      what may be spent; ``spending`` is the book of a day, ``tokens`` the estimate
     cooldowns   what schedulers tell each other; ``sharing`` connects it with the pool
+    reloading   a changed api_keys.yaml    replay    a log of calls against other settings
 
-Pure, with time as an argument: limits, pool, strategies, success, retry_after, prompts, chat, verdict, cooldowns.
+A key's limits: ``limits`` (of calls) and ``token_window``, counted by one process, by those of a host
+(``shared_limits``), by Redis for all hosts (``redis_limits``), or found out (``learned_limits``).
+
+Pure, with time as an argument: limits, token_window, learned_limits, pool, strategies, success, retry_after, tokens,
+prompts, chat, verdict, cooldowns, replay.
 """

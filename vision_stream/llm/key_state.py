@@ -81,7 +81,9 @@ class KeyState:
         return max(self.cooling_until, self.limits.look_again_at(now, tokens))
 
     def relimit(self, limits: Callable[[PooledKey], KeyLimits]) -> None:
-        self.limits = limits(self._key)
+        new = limits(self._key)
+        if type(new) is not type(self.limits) or not new.like(self.limits):
+            self.limits = new
 
     def takes_one(self, now: float) -> bool:
         """Whether it can still be given a call whose slot is reserved."""

@@ -135,6 +135,10 @@ class KeyLimits:
     def of_tokens(self) -> list[TokenWindow]:
         return [window for window in self.windows if not isinstance(window, SlidingWindow)]
 
+    def refused(self, now: float, wait_s: float | None) -> None:
+        """The provider answered 429, and said to wait ``wait_s`` seconds, or nothing."""
+        self.widen()
+
     def widen(self) -> None:
         self._set_wider(min(self._wider_s + JITTER_S, MAX_WIDER_S))
 

@@ -76,6 +76,11 @@ class PooledKey(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     identity: str = ""  # tells its secret from another under the same id
 
+    @property
+    def limited(self) -> bool:
+        """Whether any limit is configured."""
+        return not (self.qps_limit is self.rpm_limit is self.tpm_limit is self.max_concurrent is None)
+
 
 def _wait(earliest: float, awaited: str | None) -> WaitUntil | WaitForReport | AllDisabled:
     if earliest < math.inf:
@@ -253,7 +258,7 @@ class KeyPool:
         self, lease: Lease, now: float, retry_after: float | None = None, reason: str = "rate limited"
     ) -> None:
         """A 429: the key cools for ``retry_after`` seconds, twice that when it comes again; else a grown cooldown."""
-        self._of(lease).limits.widen()
+        self._of(lease).limits.refused(now, retry_after)
         self._cool(lease, now, min(retry_after or 0.0, MAX_RETRY_AFTER_S), reason)
 
     def report_unauthorized(self, lease: Lease, now: float, reason: str = "unauthorized") -> bool:

@@ -193,7 +193,8 @@ class RedisLimits:
         """
         limited = [key for key in keys if isinstance(key.limits, RemoteLimits)]
         if len(limited) < len(keys):
-            return next(key for key in keys if key not in limited), ()
+            key = next(key for key in keys if key not in limited)  # not limited, or by what it learned itself
+            return key, key.limits.reserve(time.monotonic(), tokens) or ()
         call = _Call(self.new_id(), tokens)
         answer = await self._ask([key.limits for key in limited], tokens, call.id)
         if answer is None:

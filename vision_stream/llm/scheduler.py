@@ -27,6 +27,7 @@ from vision_stream.llm.client import AiohttpClient, VisionClient
 from vision_stream.llm.cooldowns import CooldownBoard
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.hedging import Hedges
+from vision_stream.llm.learned_limits import LearnedDirectory
 from vision_stream.llm.limits import KeyLimits
 from vision_stream.llm.modes import Modes
 from vision_stream.llm.pictures import NoPicture, picture_of
@@ -87,6 +88,13 @@ class LLMScheduler:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def _limits(self) -> Callable[[PooledKey], KeyLimits]:
+        configured = self._configured_limits()
+        if not self._llm.learn_limits:
+            return configured
+        learned = LearnedDirectory(self._limits_dir, jitter_s=self._llm.limit_jitter_s)
+        return lambda key: configured(key) if key.limited else learned(key)
+
+    def _configured_limits(self) -> Callable[[PooledKey], KeyLimits]:
         jitter_s = self._llm.limit_jitter_s
         if self._shared is not None:
             return self._shared.limits

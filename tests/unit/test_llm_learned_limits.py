@@ -1,0 +1,102 @@
+"""Limits that nobody configured, found out from a key's refusals."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from tests.llm_parts import a_task, keys_for, simulated
+from tests.unit.test_llm_scheduler import Pictures, a_simulator, assess_all
+from vision_stream.llm.cooldowns import MemoryCooldowns
+from vision_stream.llm.learned_limits import START, LearnedLimits
+from vision_stream.llm.limits import KeyLimits, key_limits
+from vision_stream.llm.pool import KeyPool, Lease
+from vision_stream.llm.scheduler import LLMScheduler
+from vision_stream.messages import Assessed
+from vision_stream.settings import LLMSettings, SchedulerSettings
+
+
+def driven(
+    ours: LearnedLimits, real: KeyLimits, seconds: float, *, begin: float = 1000.0, step_s: float = 0.002
+) -> list[tuple[float, bool]]:
+    """(when, accepted) of calls made as often as the limits let them, each answered 50 ms later."""
+    pool = KeyPool(["key-001"], limits=lambda key: ours, min_cooldown=0.1, uniform=random.Random(1).uniform)
+    made: list[tuple[float, bool]] = []
+    waiting: list[tuple[float, Lease, float | None]] = []
+    for n in range(int(seconds / step_s)):
+        now = begin + n * step_s
+        while waiting and waiting[0][0] <= now:
+            _, lease, wait_s = waiting.pop(0)
+            if wait_s is None:
+                pool.report_answered(lease, now)
+            else:
+                pool.report_rate_limited(lease, now, wait_s)
+        acquired = pool.acquire(now)
+        if isinstance(acquired, Lease):
+            pool.report_sent(acquired, now)
+            free_at = real.free_at()
+            if free_at <= now:
+                real.take(now)
+            made.append((now, free_at <= now))
+            waiting.append((now + 0.05, acquired, None if free_at <= now else free_at - now))
+    return made
+
+
+@pytest.mark.parametrize(("limits", "window_s"), [((20, None), 1.0), ((150, None), 1.0), ((None, 900), 60.0)])
+def test_ninety_five_percent_of_a_hidden_limit_is_found_within_a_minute_at_a_percent_of_refusals(limits, window_s):
+    made = driven(LearnedLimits(), key_limits(*limits, jitter_s=0.0), 180.0)
+    allowed = (limits[0] or 0) * 60.0 or limits[1]
+    after = [accepted for at, accepted in made if 1060.0 <= at < 1120.0]
+    assert sum(after) >= 0.95 * allowed
+    refused = [accepted for _, accepted in made].count(False)
+    assert refused <= 0.01 * len(made)
+
+
+def test_a_free_endpoint_is_soon_not_held_back():
+    made = driven(LearnedLimits(), KeyLimits(()), 8.0)
+    assert len([at for at, _ in made if at < 1001.0]) <= START
+    assert len([at for at, _ in made if at >= 1007.0]) >= 400  # as fast as it is driven
+
+
+def test_what_was_learned_is_kept_over_a_restart(tmp_path):
+    file = tmp_path / "key.learned"
+    driven(LearnedLimits(file), key_limits(20, None, jitter_s=0.0), 20.0)
+    made = driven(LearnedLimits(file), key_limits(20, None, jitter_s=0.0), 10.0, begin=5000.0)
+    assert all(accepted for _, accepted in made)
+    assert len(made) >= 0.9 * 200
+
+
+def test_a_raised_limit_is_found_out():
+    ours = LearnedLimits()
+    driven(ours, key_limits(50, None, jitter_s=0.0), 10.0)
+    made = driven(ours, key_limits(100, None, jitter_s=0.0), 240.0, begin=1010.0)
+    last, first = ([accepted for at, accepted in made if low <= at < low + 20].count(True) for low in (1230, 1010))
+    assert last > 1.05 * first
+
+
+def test_a_lowered_limit_is_followed():
+    ours = LearnedLimits()
+    driven(ours, key_limits(50, None, jitter_s=0.0), 10.0)
+    made = driven(ours, key_limits(20, None, jitter_s=0.0), 60.0, begin=1010.0)
+    assert [accepted for at, accepted in made if at >= 1030].count(False) <= 6
+
+
+def test_a_broken_file_is_as_none(tmp_path):
+    (tmp_path / "key.learned").write_text("{")
+    assert LearnedLimits(tmp_path / "key.learned").windows[0].limit == START
+
+
+async def test_a_scheduler_finds_out_what_nobody_configured(tmp_path):
+    async with a_simulator(*simulated("a", qps_limit=20)) as simulator:
+        keys = keys_for(simulator, qps_limit=None)
+        llm = LLMSettings(keys=keys, learn_limits=True, limit_jitter_s=0.1)
+        scheduler = LLMScheduler(llm, SchedulerSettings(), Pictures(), MemoryCooldowns(), limits_dir=tmp_path)
+        await scheduler.start()
+        outcomes = await assess_all(scheduler, [a_task(n) for n in range(100)])
+        await scheduler.close()
+    assert all(isinstance(outcome, Assessed) for outcome in outcomes)
+    assert 0 < [call.status for call in simulator.calls].count(429) <= 30
+    (file,) = tmp_path.glob("*.learned")
+    assert 15 <= msgspec.json.decode(file.read_bytes())["second"] <= 25
