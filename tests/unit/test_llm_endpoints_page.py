@@ -11,7 +11,7 @@ from vision_stream.config import load
 
 PAGE = Path(__file__).parents[2] / "docs" / "llm-endpoints.md"
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-SECRETS = dict.fromkeys(("OPENAI_API_KEY", "DASHSCOPE_API_KEY", "VLLM_API_KEY"), "sk-canary-canary")
+SECRETS: dict[str, str] = dict.fromkeys(("OPENAI_API_KEY", "DASHSCOPE_API_KEY", "VLLM_API_KEY"), "sk-canary-canary")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("id: ")[1].split()[0])
