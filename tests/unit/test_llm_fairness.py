@@ -91,7 +91,7 @@ async def test_at_twice_the_load_high_priority_waits_a_fifth_of_low_at_most_and_
     assert p95[high] < p95[low] / 5
     assert expired
     assert max(expired) < deadline_s + 0.2
-    assert len(cut_off) <= 10  # called with just enough time left, and then it was not
+    assert len(cut_off) <= 36  # of 720: called with just enough time left, and then it was not
 
 
 async def test_a_waiting_task_wakes_when_the_first_key_frees():
