@@ -18,7 +18,6 @@ from vision_stream.delivery.trouble import patiently
 from vision_stream.llm.reloading import following
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import AssessmentTask, decode
-from vision_stream.stores.open import open_stores
 
 # Tasks that wait for a key, beside those that have one: so many that the most urgent of them comes first, and so few
 # that a kill repeats little.
@@ -30,7 +29,7 @@ results = app.outbox("risk_assessment_results")
 @app.resource
 @asynccontextmanager
 async def scheduler() -> AsyncIterator[LLMScheduler]:
-    stores = open_stores(settings)
+    stores = app.stores.get()
     running = LLMScheduler(
         settings.llm,
         settings.kafka.scheduler,
@@ -46,7 +45,6 @@ async def scheduler() -> AsyncIterator[LLMScheduler]:
             yield running
     finally:
         await running.close()
-        await stores.close()
 
 
 @app.agent(app.input("assessment_tasks"), name="llm_scheduler")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import faust
@@ -16,7 +14,6 @@ from vision_stream.delivery import KeyLocks, Record, in_order
 from vision_stream.delivery.trouble import patiently
 from vision_stream.joining import join
 from vision_stream.messages import Alert, CameraMessage, GroupAssessment, Overdue, decode, encode
-from vision_stream.stores.open import Stores, open_stores
 
 IN_FLIGHT = 64
 TICK_AGAIN_S = 10.0  # where the stream is so far behind that a tick has not come through
@@ -25,16 +22,6 @@ outcomes = app.outbox("risk_assessment_results")  # to itself: the ticks
 assessments = app.outbox("camera_assessments")
 one_a_camera = KeyLocks()
 _ticked: dict[tuple[str, ...], float] = {}
-
-
-@app.resource
-@asynccontextmanager
-async def stores() -> AsyncIterator[Stores]:
-    opened = open_stores(settings)
-    try:
-        yield opened
-    finally:
-        await opened.close()
 
 
 @app.agent(app.input("risk_assessment_results"), name="result_aggregator")
@@ -58,7 +45,7 @@ async def join_outcome(record: Record) -> None:
 
 async def _remember(message: CameraMessage) -> None:
     """For the gateway's REST and for others on Redis; a Redis that is away costs nothing but this."""
-    cache, payload = stores.get().cache, encode(message)
+    cache, payload = app.stores.get().cache, encode(message)
     if isinstance(message, Alert):
         await cache.record_alert(message)
     else:

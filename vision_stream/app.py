@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -27,6 +27,7 @@ from vision_stream.delivery.produce import Outbox, Producer
 from vision_stream.delivery.stage import Stage
 from vision_stream.errors import VisionStreamError
 from vision_stream.settings import Settings, TopicsSettings
+from vision_stream.stores.open import Stores, open_stores
 from vision_stream.worker import Worker, check_modules
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class App(faust.App):
         self._flow = Flow()
         self._resources: list[Resource[Any]] = []
         self._opened = AsyncExitStack()
+        self.stores = self.resource(lambda: _stores(settings))  # one link to Redis for all agents of a worker
         super().__init__(topics.app_id(settings), **_options(settings))
         self.dead_letters = self.outbox("dead_letters")
 
@@ -137,6 +139,15 @@ class Resource(Generic[T]):
     def get(self) -> T:
         assert self._value is not None, "the app has not started"
         return self._value
+
+
+@asynccontextmanager
+async def _stores(settings: Settings) -> AsyncIterator[Stores]:
+    opened = open_stores(settings)
+    try:
+        yield opened
+    finally:
+        await opened.close()
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -22,8 +22,9 @@ class _App:
     rebalancing = False
     tables = SimpleNamespace(actives_ready=True)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stores: Any) -> None:
         self.settings = settings
+        self.stores = SimpleNamespace(get=lambda: stores)
 
     @property
     def producer(self) -> Any:
@@ -81,7 +82,7 @@ class Agents:
 @contextmanager
 def patched(settings: Settings, stores: Any) -> Iterator[Agents]:
     """For one simulation; topics are named as our settings call them."""
-    agents, app = Agents(), _App(settings)
+    agents, app = Agents(), _App(settings, stores)
     swaps: list[tuple[Any, str, Any]] = [
         (agents.generator, "tasks", Outbox(app, "assessment_tasks")),  # pyright: ignore[reportArgumentType]
         (agents.generator, "one_a_camera", _Locks()),
@@ -91,7 +92,6 @@ def patched(settings: Settings, stores: Any) -> Iterator[Agents]:
         (agents.scheduler, "settings", settings),
         (agents.aggregator, "outcomes", Outbox(app, "risk_assessment_results")),  # pyright: ignore[reportArgumentType]
         (agents.aggregator, "assessments", Outbox(app, "camera_assessments")),  # pyright: ignore[reportArgumentType]
-        (agents.aggregator, "stores", SimpleNamespace(get=lambda: stores)),
         (agents.aggregator, "_ticked", _Ticked()),
         (agents.aggregator, "app", app),
         (agents.aggregator, "settings", settings),
