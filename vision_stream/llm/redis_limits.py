@@ -242,10 +242,10 @@ class RedisLimits:
             batch = self._settling[:256]
 
             async def send(redis: Any, batch: list[list[str]] = batch) -> list[Any]:
-                pipe = redis.pipeline(transaction=False)
-                for arguments in batch:
-                    await self._settle([PREFIX], arguments, client=pipe)
-                return await pipe.execute()
+                async with redis.pipeline(transaction=False) as pipe:  # gives its connection back, cut off or not
+                    for arguments in batch:
+                        await self._settle([PREFIX], arguments, client=pipe)
+                    return await pipe.execute()
 
             await self.link.call("limits", send)
             del self._settling[: len(batch)]
