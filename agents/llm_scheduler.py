@@ -17,7 +17,7 @@ from vision_stream.delivery import Record, in_order
 from vision_stream.delivery.trouble import patiently
 from vision_stream.llm.reloading import following
 from vision_stream.llm.scheduler import LLMScheduler
-from vision_stream.messages import AssessmentTask, decode
+from vision_stream.messages import AssessmentTask, decode, outcome_name
 
 # Tasks that wait for a key, beside those that have one: so many that the most urgent of them comes first, and so few
 # that a kill repeats little.
@@ -58,4 +58,4 @@ async def assess(record: Record) -> None:
     outcome = await scheduler.get().assess(task)
     # Patiently: a second run of the handler would pay for a second call.
     await patiently(partial(results.deliver, task.camera_id, [outcome]))
-    metrics.tasks.labels(outcome=outcome.__struct_config__.tag).inc()
+    metrics.tasks.labels(outcome=outcome_name(outcome)).inc()

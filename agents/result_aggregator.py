@@ -8,12 +8,12 @@ from functools import partial
 import faust
 
 from tables import pending_assessments
-from vision_stream import metrics
+from vision_stream import results
 from vision_stream.app import app
 from vision_stream.delivery import KeyLocks, Record, in_order
 from vision_stream.delivery.trouble import patiently
 from vision_stream.joining import join
-from vision_stream.messages import Alert, CameraMessage, GroupAssessment, Overdue, decode, encode
+from vision_stream.messages import GroupAssessment, Overdue, decode
 
 IN_FLIGHT = 64
 TICK_AGAIN_S = 10.0  # where the stream is so far behind that a tick has not come through
@@ -36,29 +36,11 @@ async def join_outcome(record: Record) -> None:
     joined = join(pending_assessments.read(outcome.camera_id), outcome, settings.alerts, now=now)
     await assessments.deliver(outcome.camera_id, joined.messages)
     for message in joined.messages:
-        await _remember(message)
+        await results.remember(app.stores.get().cache, message, latest_ttl_s=settings.redis.latest_ttl_s)
     # Last. Killed before this line: the replay joins the same again. Killed after it: it is delivered.
     pending_assessments.write(outcome.camera_id, joined.state)
     for message in joined.messages:
-        _count(message, now)
-
-
-async def _remember(message: CameraMessage) -> None:
-    """For the gateway's REST and for others on Redis; a Redis that is away costs nothing but this."""
-    cache, payload = app.stores.get().cache, encode(message)
-    if isinstance(message, Alert):
-        await cache.record_alert(message)
-    else:
-        await cache.put_latest(message.camera_id, payload, ttl_s=settings.redis.latest_ttl_s)
-    await cache.announce(message.camera_id, payload)
-
-
-def _count(message: CameraMessage, now: float) -> None:
-    if isinstance(message, Alert):
-        metrics.alerts.labels(state=message.state).inc()
-        return
-    metrics.assessments.labels(completeness="complete" if message.complete else "partial").inc()
-    metrics.end_to_end.observe(max(now - message.times.captured_at, 0.0))
+        results.count(message, now)
 
 
 @app.timer(interval=1.0)

@@ -180,6 +180,11 @@ class Failed(_Outcome, frozen=True, kw_only=True, tag="failed"):
 GroupAssessment = Assessed | Expired | Failed
 
 
+def outcome_name(outcome: GroupAssessment) -> str:
+    """``assessed``, ``expired`` or ``failed``, as on the wire and in metrics."""
+    return str(outcome.__struct_config__.tag)
+
+
 class Overdue(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="overdue"):
     """A tick from the aggregator to itself: at ``at`` something of this camera was overdue, ``request_id`` first."""
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from vision_stream.audit.decoded import Decoded
 from vision_stream.audit.facts import Facts
 from vision_stream.audit.findings import Notes
-from vision_stream.messages import AssessmentTask, GroupAssessment, Overdue, without_picture
+from vision_stream.messages import AssessmentTask, GroupAssessment, Overdue, outcome_name, without_picture
 
 
 def check_outcomes(facts: Facts, decoded: Decoded, notes: Notes) -> None:
@@ -61,7 +61,7 @@ def _differs(outcome: GroupAssessment, task: AssessmentTask) -> str:
 def _count_repeats(outcomes: dict[str, list[GroupAssessment]], notes: Notes) -> None:
     """An outcome that comes again is passed over by the join; what it cost was paid twice."""
     for found in outcomes.values():
-        kind = str(found[0].__struct_config__.tag)
+        kind = outcome_name(found[0])
         notes.counts[kind] += 1
         notes.repeats["risk_assessment_results"] += len(found) - 1
         notes.repeats["llm_calls"] += sum(outcome.attempts for outcome in found[1:])

@@ -12,7 +12,7 @@ from vision_stream.audit import Facts, Finding, check
 from vision_stream.audit.decoded import Decoded
 from vision_stream.audit.findings import Notes
 from vision_stream.audit.reader import read as read_facts
-from vision_stream.messages import CameraAssessment, GroupAssessment, Overdue
+from vision_stream.messages import CameraAssessment, GroupAssessment, Overdue, outcome_name
 from vision_stream.settings import Settings
 
 READ_TIMEOUT_S = 20.0
@@ -54,7 +54,7 @@ def ledger_of(facts: Facts, settings: Settings) -> Ledger:
         first.setdefault(outcome.task_id, outcome)
     return Ledger(
         tasks=frozenset(t.task_id for t in tasks),
-        outcomes={task_id: type(o).__name__.lower() for task_id, o in first.items()},
+        outcomes={task_id: outcome_name(o) for task_id, o in first.items()},
         reasons=dict(Counter(str(getattr(o, "reason", "")) for o in first.values() if hasattr(o, "reason"))),
         repeated_outcomes=len(outcomes) - len(first),
         requests=frozenset(t.request_id for t in tasks),

@@ -12,12 +12,11 @@ from typing import Protocol
 
 import structlog
 
-from vision_stream import metrics
+from vision_stream import metrics, results
 from vision_stream.background import Background
 from vision_stream.gating import CameraGate, gate, learn
 from vision_stream.joining import CameraResults, join, overdue
 from vision_stream.messages import (
-    Alert,
     AssessmentTask,
     CameraAssessment,
     CameraMessage,
@@ -25,7 +24,7 @@ from vision_stream.messages import (
     Detection,
     GroupAssessment,
     Overdue,
-    encode,
+    outcome_name,
 )
 from vision_stream.settings import Settings
 from vision_stream.stores import AssessmentCache
@@ -107,7 +106,7 @@ class Pipeline:
     async def _assess(self, task: AssessmentTask) -> None:
         try:
             outcome = await self._assessor.assess(task)
-            metrics.tasks.labels(type(outcome).__name__.lower()).inc()
+            metrics.tasks.labels(outcome_name(outcome)).inc()
             await self._join(outcome)
         finally:
             self._assessing.discard(task.task_id)
@@ -117,31 +116,24 @@ class Pipeline:
     async def _join(self, message: GroupAssessment | Overdue) -> None:
         camera_id = message.camera_id
         async with self._joining[camera_id]:
-            joined = join(self._results[camera_id], message, self._settings.alerts, now=time.time())
+            now = time.time()
+            joined = join(self._results[camera_id], message, self._settings.alerts, now=now)
             self._results[camera_id] = joined.state
             for news in joined.messages:
-                await self._publish(news)
+                await self._publish(news, now)
 
-    async def _publish(self, news: CameraMessage) -> None:
+    async def _publish(self, news: CameraMessage, now: float) -> None:
         await self._audience.assessment(news)
-        if isinstance(news, Alert):
-            metrics.alerts.labels(news.state).inc()
-            await self._cache.record_alert(news)
-            return
-        self._learn(news)
-        await self._cache.put_latest(news.camera_id, encode(news), ttl_s=self._settings.redis.latest_ttl_s)
-
-    def _learn(self, assessment: CameraAssessment) -> None:
-        self._gates[assessment.camera_id] = learn(self._gates[assessment.camera_id], assessment)
-        metrics.assessments.labels("complete" if assessment.complete else "partial").inc()
-        if assessment.times.joined_at is not None:
-            metrics.end_to_end.observe(assessment.times.joined_at - assessment.times.captured_at)
+        if isinstance(news, CameraAssessment):
+            self._gates[news.camera_id] = learn(self._gates[news.camera_id], news)
+        results.count(news, now)
+        await results.remember(self._cache, news, latest_ttl_s=self._settings.redis.latest_ttl_s)
 
     async def _ticks(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             now = time.time()
-            for camera_id, results in list(self._results.items()):
-                late = overdue(results, now, self._settings.alerts)
+            for camera_id, state in list(self._results.items()):
+                late = overdue(state, now, self._settings.alerts)
                 if late:
                     await self._join(Overdue(request_id=late[0], camera_id=camera_id, at=now))

@@ -16,7 +16,7 @@ from vision_stream.config import Loaded
 from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.reloading import following
 from vision_stream.llm.scheduler import LLMScheduler
-from vision_stream.messages import Alert, CameraMessage, CameraStatus, Detection
+from vision_stream.messages import Alert, CameraMessage, CameraStatus, Detection, outcome_name
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
 from workers.capture.detectors import open_detector
@@ -86,7 +86,7 @@ class Audience:
             self._summary.alerts.add(message.alert_id)
         else:
             self._summary.pushes += 1
-            self._summary.outcomes.update(type(a).__name__.lower() for a in message.assessments)
+            self._summary.outcomes.update(map(outcome_name, message.assessments))
         await self._hub.assessment(message)
 
 
