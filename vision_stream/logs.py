@@ -78,6 +78,11 @@ class OnceInAWhile(logging.Filter):
         return True
 
 
+def mute_kafka_client() -> None:
+    """aiokafka says ten lines a second while a broker is away. For a process that says it itself, once."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
 def _renderers(as_json: bool) -> list[structlog.types.Processor]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_json:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from dataclasses import dataclass
 from typing import Any
 
-from vision_stream import metrics
+from vision_stream import logs, metrics
 from vision_stream.background import Background
 from vision_stream.errors import ConfigError
 from vision_stream.probes import probes
@@ -145,9 +144,7 @@ def _kafka_sink(settings: Settings) -> Any:
         return None
     from workers.capture.kafka_sink import KafkaSink
 
-    logging.getLogger("aiokafka").setLevel(
-        logging.CRITICAL
-    )  # ten lines a second while a broker is away; we say it once
+    logs.mute_kafka_client()
     return KafkaSink(settings.kafka)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -16,6 +18,7 @@ from vision_stream.messages import Alert, CameraAssessment, Detection
 _log = structlog.get_logger(__name__)
 
 RETRY_S = 0.2
+KEPT = 20_000  # of each; a demo that is left alone for days must not grow
 
 
 class _Frame(msgspec.Struct):
@@ -26,11 +29,15 @@ class _Frame(msgspec.Struct):
 _frames = msgspec.json.Decoder(_Frame)
 
 
+def _newest() -> deque[Any]:
+    return deque(maxlen=KEPT)
+
+
 @dataclass
 class Observed:
     pushes: Counter[str] = field(default_factory=Counter)
-    assessments: list[tuple[float, CameraAssessment]] = field(default_factory=list)  # received at, epoch seconds
-    detection_delays: list[float] = field(default_factory=list)  # seconds from capture to the push
+    assessments: MutableSequence[tuple[float, CameraAssessment]] = field(default_factory=_newest)  # received at, epoch
+    detection_delays: MutableSequence[float] = field(default_factory=_newest)  # seconds from capture to the push
     alerts: dict[str, Alert] = field(default_factory=dict)
     first_boxes_at: float | None = None  # epoch seconds
 

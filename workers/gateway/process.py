@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import logging
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 
+from vision_stream import logs
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import open_stores
@@ -48,9 +48,7 @@ async def _tail(settings: Settings, hub: Hub, readiness: Readiness) -> None:
     readiness.require("kafka", lambda: "the Kafka client is loading")
     # A third of a second of imports: in a thread, because the page should answer meanwhile.
     module = await asyncio.to_thread(importlib.import_module, "workers.gateway.tail")
-    logging.getLogger("aiokafka").setLevel(
-        logging.CRITICAL
-    )  # ten lines a second while a broker is away; we say it once
+    logs.mute_kafka_client()
     tail = module.KafkaTail(settings, hub)
     readiness.require("kafka", lambda: tail.lost)
     await tail.run()
