@@ -100,7 +100,7 @@ async def test_a_waiting_task_wakes_when_the_first_key_frees():
     room = WaitingRoom(pool, 50)
     for _ in range(20):
         pool.reconfigure([PooledKey(id="b")], "least_loaded", 5, 60, lambda key: key_limits(None, None), 0.0)
-        pool.cool_until("b", free_at := loop.time() + 0.03, 1, "test")
+        pool.cool_until("b", free_at := loop.time() + 0.03, 1, "test", now=loop.time())
         assert await room.lease(50, loop.time() + 5)
         late.append(loop.time() - free_at)
         pool.reconfigure([], "least_loaded", 5, 60, lambda key: key_limits(None, None), 0.0)

@@ -144,9 +144,9 @@ def test_blocked_means_that_every_key_is_cooling_or_disabled_and_says_until_when
 def test_what_another_scheduler_saw_counts_where_it_is_longer():
     pool = a_pool(min_cooldown=5.0)
     pool.report_failed(take(pool), now=0.0)
-    pool.cool_until("key-001", until=3.0, failures=1, reason="elsewhere")
+    pool.cool_until("key-001", until=3.0, failures=1, reason="elsewhere", now=0.0)
     assert pool.acquire(now=0.0) == WaitUntil(at=5.0)
-    pool.cool_until("key-001", until=9.0, failures=2, reason="elsewhere")
+    pool.cool_until("key-001", until=9.0, failures=2, reason="elsewhere", now=0.0)
     assert pool.acquire(now=5.0) == WaitUntil(at=9.0)
 
 
@@ -224,7 +224,7 @@ def test_least_loaded_shares_an_even_load_evenly():
 def test_round_robin_takes_turns_and_passes_over_one_that_cools():
     pool = a_pool("a", "b", "c", strategy="round_robin")
     assert [take(pool).key_id for _ in range(4)] == ["a", "b", "c", "a"]
-    pool.cool_until("b", until=10.0, failures=1, reason="")
+    pool.cool_until("b", until=10.0, failures=1, reason="", now=0.0)
     assert [take(pool).key_id for _ in range(3)] == ["c", "a", "c"]
 
 

@@ -18,7 +18,7 @@ import pytest
 from tests.waiting import eventually
 from tests.windows import most_in_a_window
 from vision_stream.llm.limits import PENDING_S
-from vision_stream.llm.pool import KeyPool, Lease, PooledKey, WaitUntil
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey, WaitForReport, WaitUntil
 from vision_stream.llm.shared_limits import LimitsDirectory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared limits need flock and a boot id")
@@ -64,7 +64,13 @@ def sent(process: subprocess.Popen[str]) -> list[tuple[str, float]]:
 
 
 def a_pool(directory: Path, **limits) -> KeyPool:
-    return KeyPool([PooledKey(id="key-001", **limits)], limits=LimitsDirectory(directory))
+    return KeyPool([PooledKey(id="key-001", **limits)], limits=LimitsDirectory(directory), min_cooldown=5.0)
+
+
+def take(pool: KeyPool, now: float) -> Lease:
+    lease = pool.acquire(now)
+    assert isinstance(lease, Lease)
+    return lease
 
 
 @pytest.mark.parametrize("processes", [1, 4, 8])
@@ -91,7 +97,8 @@ async def test_a_process_that_is_killed_takes_no_lock_with_it(tmp_path):
     await eventually(lambda: isinstance(pool.acquire(time.monotonic()), Lease), within_s=3.0)
 
 
-# Reserves until it has had its part, and leaves a tenth of the slots unstamped; counts in a file, as it may be killed.
+# Reserves until it has had its part, with some calls always under way, some failing; counts in a file, as it may be
+# killed.
 LEAKER = """
 import mmap, os, random, sys, time
 from pathlib import Path
@@ -100,7 +107,8 @@ limits.PENDING_S = float(sys.argv[4])
 from vision_stream.llm.pool import KeyPool, Lease, PooledKey
 from vision_stream.llm.shared_limits import LimitsDirectory
 directory, counter, part = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-pool = KeyPool([PooledKey(id=f"k{n}", qps_limit=10_000) for n in range(4)], limits=LimitsDirectory(directory))
+keys = [PooledKey(id=f"k{n}", qps_limit=10_000, max_concurrent=20) for n in range(4)]
+pool, held = KeyPool(keys, limits=LimitsDirectory(directory), min_cooldown=0.001, max_cooldown=0.01), []
 with open(counter, "r+b") as file:
     count = memoryview(mmap.mmap(file.fileno(), 8)).cast("q")
 while count[0] < part:
@@ -108,10 +116,13 @@ while count[0] < part:
     lease = pool.acquire(now)
     if isinstance(lease, Lease):
         count[0] += 1
-        if random.random() < 0.9:
-            pool.report_answered(lease, now)
-    else:
+        held.append(lease)
+    if len(held) > 15 or (held and not isinstance(lease, Lease)):
+        ended = held.pop(random.randrange(len(held)))
+        (pool.report_failed if random.random() < 0.001 else pool.report_answered)(ended, now)
+    elif not isinstance(lease, Lease):
         time.sleep(0.001)
+os._exit(0)  # with what it holds
 """
 RESERVATIONS = int(os.environ.get("VISION_STREAM_RESERVATIONS", "30000"))  # 1000000 takes a minute or two
 
@@ -145,6 +156,89 @@ async def test_reservations_of_processes_that_are_killed_leak_no_slot(tmp_path):
     free = sum(isinstance(pool.acquire(now), Lease) for _ in range(4 * 10_000))
     assert free == 4 * 10_000
     assert not isinstance(pool.acquire(now), Lease)
+    seated = [PooledKey(id=f"k{n}", max_concurrent=20) for n in range(4)]
+    pool = KeyPool(seated, limits=LimitsDirectory(tmp_path))
+    now = time.monotonic()
+    assert all(isinstance(pool.acquire(now), Lease) for _ in range(4 * 20))  # and no seat is left taken
+
+
+# Takes a seat and says so, then holds it.
+HOLDER = """
+import sys, time
+from pathlib import Path
+from vision_stream.llm.pool import KeyPool, Lease, PooledKey
+from vision_stream.llm.shared_limits import LimitsDirectory
+pool = KeyPool([PooledKey(id="key-001", max_concurrent=1)], limits=LimitsDirectory(Path(sys.argv[1])))
+if sys.argv[2] == "probe":
+    now = time.monotonic()
+    pool.cool_until("key-001", now + 0.001, 1, "", now=now)
+    time.sleep(0.002)
+assert isinstance(pool.acquire(time.monotonic()), Lease)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("what", ["seat", "probe"])
+async def test_a_process_that_is_killed_gives_its_seat_and_its_probe_back(tmp_path, what):
+    pool = a_pool(tmp_path, max_concurrent=2 if what == "probe" else 1)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path), what], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert await asyncio.to_thread(holder.stdout.readline) == "held\n"
+        if what == "probe":
+            pool.cool_until("key-001", time.monotonic(), 1, "", now=time.monotonic())
+        now = time.monotonic()
+        assert pool.acquire(now) == WaitUntil(at=now + 0.02)
+        holder.kill()
+        await asyncio.to_thread(holder.wait, 10)
+        await eventually(lambda: isinstance(pool.acquire(time.monotonic()), Lease), within_s=1.0)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_calls_under_way_are_limited_over_all_processes_and_one_that_ends_frees_its_seat(tmp_path):
+    one, other = a_pool(tmp_path, max_concurrent=2), a_pool(tmp_path, max_concurrent=2)
+    held = [take(one, now=100.0), take(other, now=100.0)]
+    assert one.acquire(100.0) == WaitUntil(at=100.02)  # nobody tells us when the other's ends
+    other.report_answered(held[1], now=100.3)
+    held.append(take(one, now=100.4))
+    assert one.acquire(100.4) == WaitForReport("key-001")  # all are our own
+    assert other.acquire(100.4) == WaitUntil(at=100.42)
+
+
+def test_a_changed_max_concurrent_counts_the_calls_under_way(tmp_path):
+    one, other = a_pool(tmp_path, max_concurrent=2), a_pool(tmp_path, qps_limit=50, max_concurrent=3)
+    for _ in range(2):
+        take(one, now=100.0)
+    take(other, now=100.0)
+    assert isinstance(other.acquire(100.0), WaitUntil)
+
+
+def test_one_process_probes_a_cooled_key_and_the_others_hear_what_became_of_it(tmp_path):
+    one, other = a_pool(tmp_path), a_pool(tmp_path)
+    for pool in (one, other):
+        pool.cool_until("key-001", 100.0, 1, "", now=95.0)
+    probe = take(one, now=100.0)
+    assert probe.probe
+    assert other.acquire(100.0) == WaitUntil(at=100.02)
+    one.report_failed(probe, now=100.5)
+    rests_until = one.acquire(100.5)
+    assert isinstance(rests_until, WaitUntil)
+    assert other.acquire(100.5) == rests_until  # though no board has told it
+    again = take(other, now=rests_until.at)
+    assert again.probe
+    other.report_answered(again, now=rests_until.at + 0.1)
+    assert [take(pool, rests_until.at + 0.2).probe for pool in (one, other)] == [False, False]
+
+
+def test_a_probe_that_said_nothing_leaves_the_probing_to_the_next(tmp_path):
+    one, other = a_pool(tmp_path), a_pool(tmp_path)
+    for pool in (one, other):
+        pool.cool_until("key-001", 100.0, 1, "", now=95.0)
+    one.release(take(one, now=100.0), now=100.1)
+    assert take(other, now=100.1).probe
 
 
 def test_what_one_reserves_the_other_does_not_get(tmp_path):

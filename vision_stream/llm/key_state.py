@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from vision_stream.llm.limits import KeyLimits
+from vision_stream.llm.limits import KeyLimits, Slots
 from vision_stream.llm.success import SuccessRate
 
 if TYPE_CHECKING:
     from vision_stream.llm.pool import Lease, PooledKey
+    from vision_stream.llm.seats import HostSeat, Seats
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
@@ -36,8 +37,8 @@ class KeyState:
     """Mutable, and touched by its pool alone."""
 
     __slots__ = (
-        "_key", "at_limit", "calls", "cooldowns", "cooling_until", "credit", "disabled", "failures", "id", "in_flight",
-        "last_cooldown", "limits", "most", "needs_probe", "priority", "probing", "reason", "success",
+        "_key", "at_limit", "calls", "cooldowns", "cooled_at", "cooling_until", "credit", "disabled", "failures", "id",
+        "in_flight", "last_cooldown", "limits", "most", "needs_probe", "priority", "probing", "reason", "success",
     )  # fmt: skip
 
     def __init__(self, key: PooledKey, limits: KeyLimits) -> None:
@@ -46,7 +47,7 @@ class KeyState:
         self.in_flight = 0
         self.calls = 0
         self.credit = 0  # of the weighted strategy
-        self.cooling_until = -math.inf
+        self.cooling_until = self.cooled_at = -math.inf
         self.last_cooldown = 0.0
         self.failures = 0
         self.cooldowns = 0  # ever
@@ -74,7 +75,35 @@ class KeyState:
         return self.probing or self.full()
 
     def full(self) -> bool:
-        return self.most is not None and self.in_flight >= self.most
+        return self.most is not None and self.in_flight >= max(1, math.floor(self.most * self.limits.part))
+
+    def full_elsewhere(self) -> bool:
+        """Whether other processes' calls fill it too: nobody tells us when one of those ends."""
+        return self.full() and self.limits.seats is not None and self.limits.seats.others()
+
+    def reserve(self, now: float, tokens: int) -> tuple[Slots, HostSeat | None] | None:
+        """Slots in all its limits, and a seat among all processes' calls; None: another process was quicker."""
+        seats, seat = self.limits.seats, None
+        if seats is not None and (self.most is not None or self.needs_probe):
+            seat = self._seat(seats, now)
+            if seat is None:
+                return None
+        slots = self.limits.reserve(now, tokens)
+        if slots is not None:
+            return slots, seat
+        if seat is not None:
+            seat.leave(now)
+        return None
+
+    def _seat(self, seats: Seats, now: float) -> HostSeat | None:
+        if self.needs_probe:
+            probing = seats.probe(now, since=self.cooled_at)
+            if probing == "well":
+                self.recover()
+            elif probing != "yours":
+                self.cooling_until = probing if isinstance(probing, float) else self.cooling_until
+                return None
+        return seats.seat(self.most, now, probe=self.needs_probe)
 
     def free_at(self, now: float, tokens: int = 0) -> float:
         """When cooldown and limits allow the next call, or are worth another look."""
@@ -106,8 +135,8 @@ class KeyState:
         """Neither disabled nor cooling; a key that merely waits for room in its limits is usable."""
         return not self.disabled and (self.at_limit or self.cooling_until <= now)
 
-    def cool(self, *, until: float, reason: str, at_limit: bool = False) -> None:
-        self.cooling_until = until
+    def cool(self, *, now: float, until: float, reason: str, at_limit: bool = False) -> None:
+        self.cooling_until, self.cooled_at = until, now
         self.at_limit = at_limit
         self.needs_probe = True
         self.reason = reason

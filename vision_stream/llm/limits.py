@@ -16,6 +16,7 @@ from collections.abc import Iterable, MutableSequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from vision_stream.llm.seats import Seats
     from vision_stream.llm.token_window import TokenWindow
 
 JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 widens a window
@@ -102,13 +103,15 @@ class KeyLimits:
     widens the windows a little, and answers take that back slowly.
     """
 
-    __slots__ = ("_spans", "_wider_s", "windows")
+    __slots__ = ("_spans", "_wider_s", "part", "seats", "windows")
     fresh = True  # nobody has counted in these windows yet
 
     def __init__(self, windows: Iterable[Window]) -> None:
         self.windows = tuple(windows)
         self._spans = tuple(window.span_s for window in self.windows)
         self._wider_s = 0.0
+        self.seats: Seats | None = None  # where all processes count the calls under way; None: this one alone
+        self.part = 1.0  # of max_concurrent that is this process's
 
     def like(self, other: KeyLimits) -> bool:
         """Whether they allow the same, but for what was learned from refusals."""

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -27,6 +28,9 @@ from vision_stream.llm.limits import JITTER_S, LOOK_AGAIN_S, KeyLimits, Slots, k
 from vision_stream.llm.strategies import Strategy, least_loaded, strategy_named
 from vision_stream.redaction import redact_url
 from vision_stream.settings import LLMSettings
+
+if TYPE_CHECKING:
+    from vision_stream.llm.seats import HostSeat
 
 QUICK_TRIES = 3  # keys that the quick way looks at. More: each costs a microsecond, before all are looked at anyway.
 MAX_RETRY_AFTER_S = 86_400.0  # A provider may say "tomorrow". Larger: one broken header rests a key for ever.
@@ -45,6 +49,12 @@ class Lease:
     cooldowns: int = field(default=0, compare=False)  # that the key had had by then
     state: KeyState | None = field(default=None, compare=False, repr=False)  # of the key, which a reload may replace
     limits: KeyLimits | None = field(default=None, compare=False, repr=False)  # that the slots are of
+    seat: HostSeat | None = field(default=None, compare=False, repr=False)  # among the calls of all processes
+
+    def leave(self, now: float, *, well: bool = False, rests_until: float | None = None) -> None:
+        """Give the seat back; if it was the probe, say what became of it."""
+        if self.seat is not None:
+            self.seat.leave(now, well=well, rests_until=rests_until)
 
 
 class WaitUntil(Struct, frozen=True):
@@ -98,7 +108,9 @@ def share_of(key: PooledKey, *, share: float, jitter_s: float = JITTER_S) -> Key
     minute = None if key.rpm_limit is None else max(1, math.floor(key.rpm_limit * share))
     tokens = None if key.tpm_limit is None else max(1, math.floor(key.tpm_limit * share))
     second = None if key.qps_limit is None else key.qps_limit * share
-    return key_limits(second, minute, tokens, jitter_s=jitter_s)
+    limits = key_limits(second, minute, tokens, jitter_s=jitter_s)
+    limits.part = share
+    return limits
 
 
 class KeyPool:
@@ -165,9 +177,9 @@ class KeyPool:
         free = [key for key in free if key.id != but]
         while free:
             key = self._choose(free)
-            slots = key.limits.reserve(now, tokens)
-            if slots is not None:
-                return self.lease(key, slots)
+            reserved = key.reserve(now, tokens)
+            if reserved is not None:
+                return self.lease(key, *reserved)
             free.remove(key)  # another process was quicker
             earliest = min(earliest, now + LOOK_AGAIN_S)
         return _wait(earliest, awaited)
@@ -178,9 +190,9 @@ class KeyPool:
         for _ in range(min(QUICK_TRIES, len(keys))):
             key = min(keys, key=_load)
             if key.free_at(now, tokens) <= now:
-                slots = key.limits.reserve(now, tokens)
-                if slots is not None:
-                    return self.lease(key, slots)
+                reserved = key.reserve(now, tokens)
+                if reserved is not None:
+                    return self.lease(key, *reserved)
             keys.remove(key)
         return None
 
@@ -193,9 +205,9 @@ class KeyPool:
         others = sorted((key for key in free if key is not chosen), key=lambda key: (key.in_flight, key.calls))
         return [chosen, *others]
 
-    def lease(self, key: KeyState, slots: Slots) -> Lease:
+    def lease(self, key: KeyState, slots: Slots, seat: HostSeat | None = None) -> Lease:
         """The right to a call whose slots are reserved."""
-        lease = Lease(key.id, key.needs_probe, slots, key.cooldowns, key, key.limits)
+        lease = Lease(key.id, key.needs_probe, slots, key.cooldowns, key, key.limits, seat)
         key.begin()
         return lease
 
@@ -213,6 +225,8 @@ class KeyPool:
                 continue
             if key.busy():
                 awaited = awaited or key.id
+                if key.full_elsewhere():
+                    earliest = min(earliest, now + LOOK_AGAIN_S)
                 continue
             at = key.free_at(now, tokens)
             if at <= now:
@@ -238,6 +252,7 @@ class KeyPool:
     def release(self, lease: Lease, now: float) -> None:
         """The call says nothing about its key: cancelled, or out of time."""
         self._of(lease).end(lease, now)
+        lease.leave(now)
 
     def report_answered(self, lease: Lease, now: float, tokens: int | None = None) -> None:
         """``tokens``: what the call took, where the endpoint says so."""
@@ -249,6 +264,7 @@ class KeyPool:
         key.limits.relax()
         if lease.probe or key.cooling_until <= now:
             key.recover()
+        lease.leave(now, well=True)
 
     def report_failed(self, lease: Lease, now: float, reason: str = "") -> None:
         """A server error, a timeout or a broken connection: the key cools, longer each time in a row."""
@@ -266,6 +282,7 @@ class KeyPool:
         key = self._of(lease)
         key.end(lease, now)
         key.success.add(False, now)
+        lease.leave(now, rests_until=now + self._max_cooldown)  # all will have heard of it by then
         return key.disable(reason)
 
     def _cool(self, lease: Lease, now: float, floor: float, reason: str) -> None:
@@ -275,12 +292,13 @@ class KeyPool:
         if key.cooling_until > now or lease.cooldowns < key.cooldowns:
             # One of many in flight when the key began to cool: not one more failure in a row.
             key.cooling_until = max(key.cooling_until, now + floor)
-            return
-        cooldown = self._cooldown(key, floor)
-        at_limit = not key.failures and floor > 0 and key.limits.explains(cooldown)
-        key.cool(until=now + cooldown, reason=reason, at_limit=at_limit)
-        key.cooldowns += 1
-        key.failures += 1
+        else:
+            cooldown = self._cooldown(key, floor)
+            at_limit = not key.failures and floor > 0 and key.limits.explains(cooldown)
+            key.cool(now=now, until=now + cooldown, reason=reason, at_limit=at_limit)
+            key.cooldowns += 1
+            key.failures += 1
+        lease.leave(now, rests_until=key.cooling_until)
 
     def _cooldown(self, key: KeyState, floor: float) -> float:
         """Seconds: as the provider says, doubled with each failure in a row, else with decorrelated jitter."""
@@ -309,11 +327,19 @@ class KeyPool:
         key.cooling_until = -math.inf
         key.recover()
 
-    def cool_until(self, key_id: str, until: float, failures: int, reason: str, *, at_limit: bool = False) -> None:
+    def recovered(self, key_id: str) -> None:
+        """Another scheduler's probe was answered."""
+        key = self._keys[key_id]
+        key.cooling_until = -math.inf
+        key.recover()
+
+    def cool_until(
+        self, key_id: str, until: float, failures: int, reason: str, *, now: float, at_limit: bool = False
+    ) -> None:
         """What another scheduler saw: the longer cooldown counts, whoever says so."""
         key = self._keys[key_id]
         if until > key.cooling_until:
-            key.cool(until=until, reason=reason, at_limit=at_limit)
+            key.cool(now=now, until=until, reason=reason, at_limit=at_limit)
             key.failures = max(key.failures, failures)
             key.last_cooldown = max(key.last_cooldown, self._min_cooldown)
 

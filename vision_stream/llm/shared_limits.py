@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 if sys.platform == "linux":  # elsewhere each process counts alone: no boot id, and on Windows no flock
     import fcntl
 
-TRIES = 20  # of a lock that is held for microseconds. More: a stopped process that holds it stalls the loop.
+    from vision_stream.llm.seats import Row, Seats, lock_soon
+
 _DOUBLE = 8
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -73,7 +74,7 @@ class SharedLimits(KeyLimits):
         return self.free_at(tokens)
 
     def reserve(self, now: float, tokens: int = 0) -> Slots | None:
-        if not self._lock():
+        if not lock_soon(self._file):
             return None
         try:
             return super().reserve(now, tokens) if self.free_at(tokens) <= now else None
@@ -81,20 +82,11 @@ class SharedLimits(KeyLimits):
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def correct(self, slots: Slots, tokens: int) -> None:
-        if self.of_tokens() and self._lock():  # else the estimate stands, which is rather too much
+        if self.of_tokens() and lock_soon(self._file):  # else the estimate stands, which is rather too much
             try:
                 super().correct(slots, tokens)
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def _lock(self) -> bool:
-        for _ in range(TRIES):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                os.sched_yield()
-        return False
 
     def __del__(self) -> None:
         os.close(self._file)
@@ -118,22 +110,34 @@ class LimitsDirectory:
 
     def __init__(self, directory: Path, *, jitter_s: float = JITTER_S) -> None:
         self._directory, self._jitter_s = directory, jitter_s
+        self._row: Row | None = None
+        self._seats: dict[Path, Seats] = {}
 
     def __call__(self, key: PooledKey, identity: str = "") -> KeyLimits:
         """``identity`` tells this key from others under the same id: of its secret, say, never the secret."""
-        windows = spans(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
-        tokens = None if key.tpm_limit is None else (key.tpm_limit, MINUTE_S + self._jitter_s)
-        if not (windows or tokens) or sys.platform != "linux":
+        if sys.platform != "linux":
             return key_limits(key.qps_limit, key.rpm_limit, key.tpm_limit, jitter_s=self._jitter_s)
         self._directory.mkdir(parents=True, exist_ok=True)
-        facts = (
-            key.id,
-            key.base_url,
-            identity or key.identity,
-            key.qps_limit,
-            key.rpm_limit,
-            key.tpm_limit,
-            _BOOT_ID.read_text(),
-        )
+        who = (key.id, key.base_url, identity or key.identity, _BOOT_ID.read_text())
+        limits = self._windows(key, who)
+        limits.seats = self._seats_of(self._path(key, who, "seats"))
+        return limits
+
+    def _windows(self, key: PooledKey, who: tuple[str, ...]) -> KeyLimits:
+        windows = spans(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
+        tokens = None if key.tpm_limit is None else (key.tpm_limit, MINUTE_S + self._jitter_s)
+        if not (windows or tokens):
+            return KeyLimits(())
+        facts = (*who, key.qps_limit, key.rpm_limit, key.tpm_limit)
+        return SharedLimits(self._path(key, facts, "limits"), windows, tokens)
+
+    def _path(self, key: PooledKey, facts: tuple[object, ...], kind: str) -> Path:
         name = hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
-        return SharedLimits(self._directory / f"{key.id}-{name}.limits", windows, tokens)
+        return self._directory / f"{key.id}-{name}.{kind}"
+
+    def _seats_of(self, path: Path) -> Seats:
+        """Of a key, whatever its limits: those under way count under changed limits too."""
+        self._row = self._row or Row(self._directory)
+        if path not in self._seats:
+            self._seats[path] = Seats(path, self._row)
+        return self._seats[path]

@@ -88,7 +88,9 @@ class Sharing:
             _log.info("API key is enabled again", key=key_id)
         left = row.until - time.time()
         if left > 0:
-            self._pool.cool_until(key_id, now + left, row.failures, row.reason, at_limit=row.at_limit)
+            self._pool.cool_until(key_id, now + left, row.failures, row.reason, now=now, at_limit=row.at_limit)
+        elif later and not row.failures:
+            self._pool.recovered(key_id)
 
     def tell(self, key_id: str, now: float) -> None:
         """Write the pool's state of a key for the others."""
