@@ -8,8 +8,9 @@
 A fault is whatever a test does to a worker, the broker or Redis in between.
 """
 
-from tests.faults.harness.audit import Auditor, Findings, audit, committed
+from tests.faults.harness.audit import Auditor, Findings, audit
 from tests.faults.harness.cameras import Cameras
+from tests.faults.harness.offsets import committed
 from tests.faults.harness.world import World, open_world
 
 __all__ = ["Auditor", "Cameras", "Findings", "World", "audit", "committed", "open_world"]

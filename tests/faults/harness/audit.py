@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
+from tests.faults.harness.offsets import INPUTS
 from tests.waiting import eventually
-from vision_stream import topics
 from vision_stream.background import Background
+from vision_stream.errors import MessageError
 from vision_stream.messages import (
+    Assessed,
     AssessmentTask,
     CameraAssessment,
     CameraMessage,
@@ -25,9 +29,6 @@ from vision_stream.messages import (
     decode,
 )
 from vision_stream.settings import Settings
-
-INPUTS = ("detection_results", "assessment_tasks", "risk_assessment_results", "camera_assessments")
-COMMIT_LAG_S = 3.0  # committed offsets trail by up to the commit interval; earlier is no wedge
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Findings:
     without_outcome: list[str] = field(default_factory=list)
     without_join: list[str] = field(default_factory=list)  # request ids
     wrong_join: list[str] = field(default_factory=list)  # complete, and yet not of all groups
+    out_of_order: list[str] = field(default_factory=list)  # first tasks that come after a later detection's
     dead_letters: list[str] = field(default_factory=list)  # errors
     repeated: dict[str, int] = field(default_factory=dict)  # by topic: allowed, at least once
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -48,6 +50,10 @@ class Findings:
     def lost(self) -> int:
         hops = (self.not_in_topic, self.without_task, self.without_outcome, self.without_join, self.wrong_join)
         return sum(map(len, hops)) + len(self.dead_letters)
+
+    @property
+    def clean(self) -> bool:
+        return not self.lost and not self.out_of_order
 
     def __str__(self) -> str:
         shown = {name: value for name, value in vars(self).items() if value}
@@ -60,8 +66,19 @@ async def audit(settings: Settings, detections: Iterable[Detection], within_s: f
         return await auditor.settled(detections, within_s)
 
 
+class Heard(NamedTuple):
+    """A verdict of the LLM, the first on its task."""
+
+    at: float  # monotonic seconds, when the auditor read it
+    detection_id: str
+    camera_id: str
+
+
 class Auditor:
-    """Reads along: ``async with Auditor(settings) as auditor``, then ask as often as wanted."""
+    """Reads along: ``async with Auditor(settings) as auditor``, then ask as often as wanted.
+
+    A test that plants what cannot be read adds its places to ``planted``: dead letters of it are no loss.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._topics = {getattr(settings.kafka.topics, name).name: name for name in (*INPUTS, "dead_letters")}
@@ -77,6 +94,13 @@ class Auditor:
         self.kinds: Counter[str] = Counter()
         self.joins: dict[str, list[CameraAssessment]] = {}
         self.dead_letters: list[DeadLetter] = []
+        self.heard: list[Heard] = []
+        self.out_of_order: list[str] = []
+        self.unreadable: Counter[str] = Counter()  # by topic: planted, and in the dead letters, or else missing there
+        self.planted: set[tuple[str, int, int]] = set()  # topic, partition, offset
+        self._newest: dict[
+            tuple[str, str], int
+        ] = {}  # sequence of the newest detection with a task, by camera and session
 
     async def __aenter__(self) -> Auditor:
         await self._consumer.start()
@@ -107,7 +131,8 @@ class Auditor:
             without_outcome=sorted(wanted - self.outcomes.keys()),
             without_join=sorted({d.detection_id for d in requests} - self.joins.keys()),
             wrong_join=sorted(d.detection_id for d in requests if _is_wrong(d, self.joins)),
-            dead_letters=[letter.error for letter in self.dead_letters],
+            out_of_order=list(self.out_of_order),
+            dead_letters=[letter.error for letter in self.dead_letters if _place(letter) not in self.planted],
             repeated={
                 "detection_results": self.detections.total() - len(self.detections),
                 "assessment_tasks": self.tasks.total() - len(self.tasks),
@@ -118,20 +143,33 @@ class Auditor:
         )
 
     async def _read(self) -> None:
-        async for record in self._consumer:
-            self._take(self._topics[record.topic], record.value)
+        while True:
+            try:
+                async for record in self._consumer:
+                    self._take_readable(self._topics[record.topic], record.value)
+            except KafkaError:  # a broker that is away, or an end that was cut
+                await asyncio.sleep(0.2)
+
+    def _take_readable(self, name: str, value: bytes | None) -> None:
+        try:
+            self._take(name, value)
+        except MessageError:
+            self.unreadable[name] += 1
 
     def _take(self, name: str, value: bytes | None) -> None:
         match name:
             case "detection_results":
                 self.detections[decode(value, Detection).detection_id] += 1
             case "assessment_tasks":
-                self.tasks[decode(value, AssessmentTask).task_id] += 1
+                self._take_task(decode(value, AssessmentTask))
             case "risk_assessment_results":
                 result = decode(value, GroupAssessment | Overdue)
                 self.kinds[str(result.__struct_config__.tag)] += 1
-                if not isinstance(result, Overdue):
-                    self.outcomes[result.task_id] += 1
+                if isinstance(result, Overdue):
+                    return
+                if isinstance(result, Assessed) and result.task_id not in self.outcomes:
+                    self.heard.append(Heard(time.monotonic(), result.request_id, result.camera_id))
+                self.outcomes[result.task_id] += 1
             case "camera_assessments":
                 message = decode(value, CameraMessage)
                 if isinstance(message, CameraAssessment):
@@ -139,19 +177,18 @@ class Auditor:
             case _:
                 self.dead_letters.append(decode(value, DeadLetter))
 
+    def _take_task(self, task: AssessmentTask) -> None:
+        if task.task_id not in self.tasks:
+            _, session, sequence = task.request_id.rsplit(":", 2)
+            place = task.camera_id, session
+            if int(sequence) < self._newest.get(place, 0):
+                self.out_of_order.append(task.task_id)
+            self._newest[place] = max(int(sequence), self._newest.get(place, 0))
+        self.tasks[task.task_id] += 1
 
-async def committed(settings: Settings, within_s: float = 10.0, *, inputs: Iterable[str] = INPUTS) -> dict[str, int]:
-    """Messages not yet committed, by partition; empty when all are, for which it waits ``within_s`` seconds."""
-    left: dict[str, int] = {}
 
-    async def none() -> bool:
-        nonlocal left
-        left = await uncommitted(settings, inputs)
-        return not left
-
-    with suppress(AssertionError):
-        await eventually(none, within_s, every_s=1.0)
-    return left
+def _place(letter: DeadLetter) -> tuple[str, int, int]:
+    return letter.topic, letter.partition, letter.offset
 
 
 def _is_wrong(detection: Detection, requests: Mapping[str, list[CameraAssessment]]) -> bool:
@@ -184,21 +221,3 @@ async def records(settings: Settings, topic: str, partitions: int) -> list[Any]:
         return found
     finally:
         await consumer.stop()
-
-
-async def uncommitted(settings: Settings, names: Iterable[str] = INPUTS) -> dict[str, int]:
-    """Messages beyond the committed offset, by partition of the agents' inputs."""
-    servers = ",".join(settings.kafka.bootstrap_servers)
-    admin, consumer = AIOKafkaAdminClient(bootstrap_servers=servers), AIOKafkaConsumer(bootstrap_servers=servers)
-    await admin.start()
-    await consumer.start()
-    try:
-        done = await admin.list_consumer_group_offsets(topics.app_id(settings))
-        inputs = [getattr(settings.kafka.topics, name) for name in names]
-        places = [TopicPartition(t.name, n) for t in inputs for n in range(t.partitions)]
-        ends = await consumer.end_offsets(places)
-        left = {p: ends[p] - max(done[p].offset if p in done else 0, 0) for p in places}
-        return {f"{p.topic}-{p.partition}": n for p, n in left.items() if n}
-    finally:
-        await consumer.stop()
-        await admin.close()

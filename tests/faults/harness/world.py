@@ -72,8 +72,12 @@ class Worker:
 class World:
     """What the processes share."""
 
-    def __init__(self, settings: Settings, environ: dict[str, str], directory: Path) -> None:
+    def __init__(
+        self, settings: Settings, environ: dict[str, str], directory: Path, llm: ServerProcess, url: str
+    ) -> None:
         self.settings = settings
+        self.llm = llm
+        self.llm_url = url  # of the simulator: /control takes its faults, /calls gives its calls
         self.directory = directory
         self._environ = environ
         self._workers: list[Worker] = []
@@ -109,7 +113,7 @@ async def open_world(
     argv = (sys.executable, "-m", "vision_stream", "simulate", "llm", "--port", str(port), "--judge", "hash",
             "--keys", "4", "--latency", latency)  # fmt: skip
     llm = ServerProcess("llm", argv, log=directory / "llm.log", cwd=ROOT)
-    world = World(settings, environ_of(settings, directory, port), directory)
+    world = World(settings, environ_of(settings, directory, port), directory, llm, f"http://127.0.0.1:{port}")
     if topics_made:
         await topics.ensure(settings)
     llm.start()

@@ -1,0 +1,58 @@
+"""Rounds on their scenes, one after the other; a scene that a round has spoilt is made anew."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from tests.faults.suite import evidence
+from tests.faults.suite.ledger import Record
+from tests.faults.suite.plan import Round, blocks
+from tests.faults.suite.row import Setting
+from tests.faults.suite.run import audit_whole, play
+from tests.faults.suite.scene import open_scene
+
+Say = Callable[[str], None]
+
+
+async def play_all(planned: Sequence[Round], *, until: float | None = None, say: Say = print) -> AsyncIterator[Record]:
+    """The record of each round, as it ends.
+
+    Args:
+        until: monotonic time from which on no round begins.
+    """
+    for setting, block in blocks(planned):
+        waiting = list(block)
+        while waiting and (until is None or time.monotonic() < until):
+            async for record in _on_one_scene(setting, waiting, until, say):
+                yield record
+
+
+async def _on_one_scene(setting: Setting, waiting: list[Round], until: float | None, say: Say) -> AsyncIterator[Record]:
+    """Play, and take out of ``waiting``, until that is empty or a round fails."""
+    directory = Path(tempfile.mkdtemp(prefix="vision-stream-faults-"))
+    began = time.monotonic()
+    try:
+        async with open_scene(setting, directory, waiting[0].seed) as scene:
+            say(f"{setting} after {time.monotonic() - began:.1f} s")
+            while waiting and (until is None or time.monotonic() < until):
+                row, seed = waiting.pop(0)
+                record = await play(scene, row, seed)
+                if not record.failed and (setting.private or not waiting) and (wrong := await audit_whole(scene)):
+                    record = replace(record, failed=f"seen when all was audited again: {wrong}")
+                if record.failed:
+                    say(f"kept in {await evidence.keep(scene, record)}; again: {again(record)}")
+                yield record
+                if record.failed:
+                    return
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def again(record: Record) -> str:
+    return f"make faults ROWS={record.row} SEED={record.seed} ROUNDS=1"

@@ -1,0 +1,141 @@
+"""One round: steady load, a fault, recovery measured, everything audited, everything committed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tests.faults.harness import Findings, committed
+from tests.faults.suite.ledger import Record, head, now, versions
+from tests.faults.suite.row import Row
+from tests.faults.suite.scene import Scene
+from tests.waiting import eventually
+
+FAULT_WITHIN_S = 180.0
+RECOVERED_WITHIN_S = 60.0
+THROUGH_WITHIN_S = 60.0
+COMMITTED_WITHIN_S = 20.0
+BEFORE = (20, 60)  # detections of steady load: 1 to 3 s
+ANSWERED = (0, 200)  # statuses of calls that cost: the client was gone, or got its answer
+
+
+class RoundFailed(Exception):
+    """Something is lost, wrong, or does not come back; says what."""
+
+
+@dataclass
+class Measured:
+    """Seconds from the fault's end to the first new verdict, and until each camera had one; None: not in time."""
+
+    first_s: float | None = None
+    all_s: float | None = None
+
+
+async def play(scene: Scene, row: Row, seed: int) -> Record:
+    """Play a round; its record says in ``failed`` what went wrong. The scene is as new after a round that went well."""
+    scene.rng, scene.events, scene.began = random.Random(f"{seed}/{row.name}"), [], time.monotonic()
+    before = _Counts(scene, await scene.llm_calls())
+    measured, failed, fault_s = Measured(), "", 0.0
+    scene.cameras.resume()
+    try:
+        await scene.grown(scene.rng.randint(*BEFORE))
+        began = time.monotonic()
+        scene.event("fault")
+        async with asyncio.timeout(FAULT_WITHIN_S):
+            await row.fault(scene, scene.rng)
+        fault_s = time.monotonic() - began
+        scene.event("over")
+        await _recover(scene, began + fault_s, measured)
+        await _come_through(scene, before.detections)
+    except (AssertionError, TimeoutError, RoundFailed) as error:
+        failed = f"{type(error).__name__}: {error}"
+    found = before.found(scene)
+    after = _Counts(scene, await _calls_or_none(scene))
+    return Record(
+        row=row.name,
+        seed=seed,
+        at=now(),
+        seconds=round(time.monotonic() - scene.began, 1),
+        fault_s=round(fault_s, 1),
+        first_s=_rounded(measured.first_s),
+        all_s=_rounded(measured.all_s),
+        detections=found.detections,
+        tasks=after.tasks - before.tasks,
+        outcomes=dict(after.kinds - before.kinds),
+        llm_repeated=max(0, after.repeated - before.repeated),
+        lost=found.lost + len(found.out_of_order),
+        failed=failed,
+        events=scene.events,
+        commit=head(),
+        versions=versions(),
+    )
+
+
+async def audit_whole(scene: Scene) -> str:
+    """All that was ever sent on this scene, again; says what is wrong, or nothing."""
+    found = await scene.auditor.settled(scene.cameras.taken.values(), 5)
+    return "" if found.clean else str(found)
+
+
+async def _recover(scene: Scene, ended: float, measured: Measured) -> None:
+    """Wait until each camera had a verdict on a detection sent after the fault's end, and all workers take part."""
+    heard_from = len(scene.auditor.heard)
+    waiting = set(scene.cameras.camera_ids)
+
+    def each_camera() -> bool:
+        nonlocal heard_from
+        checked = len(scene.auditor.heard)
+        for verdict in scene.verdicts_since(ended, heard_from):
+            since = verdict.at - ended
+            measured.first_s = since if measured.first_s is None else measured.first_s
+            waiting.discard(verdict.camera_id)
+            if not waiting and measured.all_s is None:
+                measured.all_s = since
+        heard_from = checked
+        return not waiting
+
+    with suppress(AssertionError):
+        await eventually(each_camera, RECOVERED_WITHIN_S)
+    if waiting:
+        raise RoundFailed(f"no new verdict within {RECOVERED_WITHIN_S:g} s for {sorted(waiting)}")
+    await scene.all_ready()
+
+
+async def _come_through(scene: Scene, already: int) -> None:
+    """No load; all that was sent has its outcome and join, and is committed to the end."""
+    await scene.cameras.pause()
+    found = await scene.auditor.settled(list(scene.cameras.taken.values())[already:], THROUGH_WITHIN_S)
+    if not found.clean:
+        raise RoundFailed(str(found))
+    if left := await committed(scene.settings, COMMITTED_WITHIN_S, groups=scene.groups()):
+        raise RoundFailed(f"not committed: {left}")
+
+
+class _Counts:
+    """Totals of a scene at a moment without load; a round's are the difference of two."""
+
+    def __init__(self, scene: Scene, calls: list) -> None:
+        auditor = scene.auditor
+        self.detections = len(scene.cameras.taken)
+        self.tasks = len(auditor.tasks)
+        self.kinds: Counter[str] = Counter(auditor.kinds)
+        # Calls that were answered, or that nobody was left to hear, beyond one for each verdict.
+        self.repeated = sum(call.status in ANSWERED for call in calls) - len(auditor.heard)
+
+    def found(self, scene: Scene) -> Findings:
+        return scene.auditor.findings(list(scene.cameras.taken.values())[self.detections :])
+
+
+async def _calls_or_none(scene: Scene) -> list:
+    try:
+        return await scene.llm_calls()
+    except Exception:
+        return []
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)

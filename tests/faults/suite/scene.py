@@ -1,0 +1,144 @@
+"""A running system that rounds are played on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.faults.harness import Auditor, Cameras, World, open_world
+from tests.faults.harness.audit import Heard
+from tests.faults.harness.world import Worker
+from tests.faults.suite.row import Setting
+from tests.waiting import eventually
+from vision_stream import topics
+from vision_stream.broker import KafkaBroker
+from vision_stream.redis_server import RedisServer
+from vision_stream.server_process import ServerProcess
+from vision_stream.settings import ROLES, Role, Settings
+from vision_stream.simulators.llm.calls import Call
+
+LOAD_PER_S = 22.0  # detections, of two groups each
+CAMERAS = 16
+READY_WITHIN_S = 60.0
+DEADLINE_S = 300  # of a task: beyond any outage here, so that what is partial or expired is a loss
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+@dataclass
+class Scene:
+    """What a fault may lay its hands on."""
+
+    setting: Setting
+    settings: Settings
+    directory: Path
+    world: World
+    kafka: KafkaBroker
+    redis: RedisServer | None
+    cameras: Cameras
+    auditor: Auditor
+    workers: dict[str, Worker]  # those that should run, by name: "a", "b", or "task_generator-a" ...
+    rng: random.Random = field(default_factory=random.Random)  # this round's
+    events: list[str] = field(default_factory=list)  # this round's
+    began: float = 0.0  # of the round, monotonic
+
+    @property
+    def llm(self) -> ServerProcess:
+        return self.world.llm
+
+    def event(self, text: str) -> None:
+        """Say what was done, for the round's record."""
+        self.events.append(f"{time.monotonic() - self.began:.1f} {text}")
+
+    def add_worker(self, name: str, role: Role | None = None, **environ: str) -> Worker:
+        """One more worker, to be started; of ``role`` alone, else a whole one."""
+        roles = {"ALGO_STREAM_ROLES": role} if role else {}
+        self.workers[name] = self.world.worker(name, **dict(self.setting.environ), **roles, **environ)
+        return self.workers[name]
+
+    async def grown(self, by: int, within_s: float = 30.0) -> None:
+        """Let the load bring ``by`` more detections."""
+        target = len(self.cameras.taken) + by
+        await eventually(lambda: len(self.cameras.taken) >= target, within_s, what=f"{by} more detections")
+
+    async def control_llm(self, **fault: Any) -> None:
+        """``control_llm(fault="429", share=0.5)``; ``fault=None`` ends all. See ``simulators.llm.faults.Fault``."""
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
+            await http.post(f"{self.world.llm_url}/control", json=fault, raise_for_status=True)
+
+    async def llm_calls(self) -> list[Call]:
+        from vision_stream.audit.call_log import read_calls
+
+        return list(await read_calls(self.world.llm_url))
+
+    async def all_ready(self, within_s: float = READY_WITHIN_S) -> None:
+        """All workers that should run own partitions and read them."""
+        await asyncio.gather(
+            *(eventually(w.ready, within_s, every_s=0.1, what=f"{w.name} ready") for w in self.workers.values())
+        )
+
+    def groups(self) -> list[str]:
+        """Ids of the workers' consumer groups."""
+        if not self.setting.roles:
+            return [topics.app_id(self.settings)]
+        return [topics.app_id(self.settings.model_copy(update={"stream_roles": (role,)})) for role in ROLES]
+
+    def verdicts_since(self, at: float, heard_from: int = 0) -> Iterable[Heard]:
+        """Verdicts on detections that were sent after ``at`` (monotonic)."""
+        sent_at = self.cameras.sent_at
+        return (h for h in self.auditor.heard[heard_from:] if sent_at.get(h.detection_id, 0.0) > at)
+
+
+@asynccontextmanager
+async def open_scene(setting: Setting, directory: Path, seed: int) -> AsyncIterator[Scene]:
+    """Brokers, LLM, workers that are ready, load and auditor; all end with the block."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(RedisServer()) if setting.redis else None
+        kafka = await stack.enter_async_context(KafkaBroker(directory / "kafka", nodes=setting.nodes))
+        settings = settings_of(setting, kafka, redis)
+        world = await stack.enter_async_context(open_world(settings, directory, latency=setting.llm_latency))
+        auditor = await stack.enter_async_context(Auditor(settings))
+        cameras = Cameras(settings, cameras=CAMERAS, per_s=LOAD_PER_S, seed=seed)
+        scene = Scene(setting, settings, directory, world, kafka, redis, cameras, auditor, workers={})
+        await _start_workers(scene)
+        await stack.enter_async_context(cameras)
+        yield scene
+
+
+async def _start_workers(scene: Scene) -> None:
+    for which in ("a", "b"):
+        if scene.setting.roles:
+            for role in ROLES:
+                scene.add_worker(f"{role}-{which}", role)
+        else:
+            scene.add_worker(which)
+    for worker in scene.workers.values():
+        await worker.start(until_ready=False)
+    await scene.all_ready()
+
+
+def settings_of(setting: Setting, kafka: KafkaBroker, redis: RedisServer | None) -> Settings:
+    names = type(Settings().kafka.topics).model_fields
+    return Settings.model_validate(
+        {
+            "enable_kafka_streaming": True,
+            "enable_redis": redis is not None,
+            "kafka": {
+                "bootstrap_servers": kafka.bootstrap_servers,
+                "app_id": "faults",
+                "connect_timeout_s": 60.0,
+                "replication_factor": setting.nodes,
+                "topics": {name: {"name": name.replace("_", "-"), "partitions": setting.partitions} for name in names},
+                "scheduler": {"task_deadline_s": DEADLINE_S},
+            },
+            "redis": {"url": redis.url} if redis else {},
+            "monitoring": {"prometheus": {"port": 0}},
+        }
+    )
