@@ -125,6 +125,22 @@ async def test_a_fault_on_demand_is_what_openais_client_would_meet(simulator, cl
     await ask(client)  # and it was one only
 
 
+async def test_a_liar_fits_the_schema_and_says_the_opposite(simulator, client):
+    json_mode = {"type": "json_object"}
+    truth = msgspec.json.decode((await ask(client, response_format=json_mode)).choices[0].message.content)
+    simulator.fault("lying")
+    lie = msgspec.json.decode((await ask(client, response_format=json_mode)).choices[0].message.content)
+    assert lie.keys() == truth.keys()
+    assert (truth["risk_level"] in ("none", "low")) == (lie["risk_level"] in ("high", "medium"))
+
+
+async def test_a_slow_endpoint_takes_as_long_as_it_is_told(simulator, client):
+    simulator.fault("slow", delay_s=0.3)
+    began = time.monotonic()
+    await ask(client)
+    assert time.monotonic() - began >= 0.3
+
+
 async def test_a_picture_that_is_no_data_url_is_refused(client):
     with pytest.raises(openai.BadRequestError, match="data:image"):
         await ask(client, picture="http://192.0.2.1/picture.jpg")

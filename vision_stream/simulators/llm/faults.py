@@ -23,7 +23,8 @@ FaultKind = Literal[
     "truncated",  # finish_reason length, the content cut
     "refused",  # finish_reason content_filter, no content
     "redirect",
-    "slow",  # ten times the latency
+    "slow",  # ten times the latency, or ``delay_s``
+    "lying",  # fits the schema and is false: the opposite level, objects that nobody named
 ]
 
 
@@ -35,6 +36,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     share: Annotated[float, Meta(ge=0, le=1)] = 1.0  # of the calls
     times: Annotated[int, Meta(ge=1)] | None = None  # ends after so many
     retry_after: Annotated[str, Meta(max_length=40)] | None = None  # of a 429 or 503: seconds, or "date" for one 2 s on
+    delay_s: Annotated[float, Meta(ge=0, le=3600)] | None = None  # of "slow"
 
 
 class Faults:

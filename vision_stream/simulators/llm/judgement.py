@@ -85,6 +85,16 @@ def _verdict(
     }
 
 
+def lie(verdict: dict[str, Any]) -> dict[str, Any]:
+    """The opposite, sworn to, about objects that nobody asked about.
+
+    >>> lie(_verdict("none", 0.9, (), "Nothing.", ()))["risk_level"]
+    'high'
+    """
+    level = {"none": "high", "low": "medium", "medium": "low", "high": "none"}[verdict["risk_level"]]
+    return _verdict(level, 1.0, ("invented",), "As I was not asked to say.", (-1, 10**9, 987_654_321))
+
+
 def _risk_type(labels: set[str]) -> str:
     people, vehicles = labels & PEOPLE, labels - PEOPLE
     if people and vehicles:

@@ -141,6 +141,8 @@ class LLMSimulator:
         if not self._accepts(wanted.get("type")):
             return _error("400", message=f"Invalid parameter: response_format {wanted.get('type')!r} is not supported")
         verdict = await self._verdict(asked)
+        if fault is not None and fault.fault == "lying":
+            verdict = judgement.lie(verdict)
         record |= {"model": str(body.get("model", "")), "pictures": len(asked.pictures)}
         record["risk_level"] = verdict["risk_level"]
         await self._think(fault)
@@ -161,9 +163,12 @@ class LLMSimulator:
         return judgement.judge(asked, look=False)
 
     async def _think(self, fault: Fault | None) -> None:
-        kind = fault.fault if fault else None
         seconds = self.options.latency.draw(self._rng)
-        await asyncio.sleep(NEVER_S if kind == "timeout" else seconds * 10 if kind == "slow" else seconds)
+        if fault is not None and fault.fault == "timeout":
+            seconds = NEVER_S
+        elif fault is not None and fault.fault == "slow":
+            seconds = seconds * 10 if fault.delay_s is None else fault.delay_s
+        await asyncio.sleep(seconds)
 
     # -- what a test or an operator asks
 
