@@ -5,6 +5,7 @@ Names with the client's spelling stand as the client gave them; all others are `
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import structlog
@@ -39,6 +40,11 @@ last_frame = Gauge(
 loop_beat = Gauge(
     "vision_stream_loop_beat_timestamp_seconds",
     "When the event loop last ran its heartbeat, each second. Old: the process is wedged; restart it.",
+    ["loop"],
+)
+asyncio_tasks = Gauge(
+    "vision_stream_asyncio_tasks",
+    "Tasks on the event loop. Growing for hours under a steady load: something is started and never ends.",
     ["loop"],
 )
 
@@ -159,6 +165,13 @@ def serve(first_port: int, *, host: str = "127.0.0.1", tries: int = 40) -> int:
     return 0
 
 
+def count_tasks(loop: str) -> None:
+    """Let the gauge count the tasks of the running loop whenever it is scraped."""
+    running = asyncio.get_running_loop()
+    asyncio_tasks.labels(loop).set_function(lambda: len(asyncio.all_tasks(running)))
+
+
 async def beat(loop: str) -> None:
     """Show until cancelled that the event loop runs: in the gauge, and to ``/healthz``."""
+    count_tasks(loop)
     await probes.probes.beat(loop, loop_beat.labels(loop).set_to_current_time)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from vision_stream import logs
+from vision_stream import logs, metrics
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import open_stores
@@ -33,6 +33,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | Non
             "the gateway process reads from Kafka, and ALGO_ENABLE_KAFKA_STREAMING is false",
             remedy="set it to true, or run everything in one process: vision-stream run --source SOURCE",
         )
+    metrics.count_tasks("gateway")
     hub, readiness, stores = Hub(), Readiness(), open_stores(settings)
     try:
         async with serving(build(settings, hub, stores, readiness=readiness)) as at:
