@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from vision_stream.errors import ConfigError, DependencyError
+from vision_stream.kafka_client import client_options
 from vision_stream.llm.cooldowns import Cooldown, operator_row
 from vision_stream.messages import encode
 from vision_stream.settings import Settings
@@ -30,9 +31,7 @@ async def say(settings: Settings, key_id: str, *, disabled: bool) -> tuple[str, 
     _check(settings, key_id)
     word = Cooldown(disabled=disabled, reason=DISABLED if disabled else "", at=time.time())
     kafka = settings.kafka
-    producer = AIOKafkaProducer(
-        bootstrap_servers=",".join(kafka.bootstrap_servers), acks="all", enable_idempotence=True
-    )
+    producer = AIOKafkaProducer(**client_options(kafka), acks="all", enable_idempotence=True)
     try:
         async with asyncio.timeout(kafka.connect_timeout_s):
             await producer.start()

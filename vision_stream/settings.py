@@ -113,6 +113,60 @@ class SchedulerSettings(Section):
         return self
 
 
+class KafkaSecuritySettings(Section):
+    """How brokers know us, and we them. ``ssl`` is TLS."""
+
+    protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        default="plaintext", description="as the brokers' listener; ssl is TLS, sasl a user and a password"
+    )
+    ca_file: str | None = Field(
+        default=None, description="PEM of who signed the brokers' certificates; none: the system's"
+    )
+    certificate_file: str | None = Field(default=None, description="PEM of our own certificate, where brokers want one")
+    key_file: str | None = Field(default=None, description="PEM of its key, without a passphrase")
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="how the password is proven under sasl_..."
+    )
+    username: str | None = Field(default=None, description="under sasl_...")
+    password: SecretStr | None = Field(default=None, description="under sasl_...")
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.protocol in ("ssl", "sasl_ssl")
+
+    @property
+    def uses_sasl(self) -> bool:
+        return self.protocol in ("sasl_plaintext", "sasl_ssl")
+
+    @model_validator(mode="after")
+    def _complete(self) -> KafkaSecuritySettings:
+        if self.uses_sasl and not (self.username and self.password):
+            missing = "username" if not self.username else "password"
+            raise contradiction(
+                (missing,),
+                ("protocol",),
+                found=f"protocol {self.protocol} without a {missing}",
+                allowed="both, under sasl_plaintext and sasl_ssl",
+                remedy=f"set {missing} (ALGO_KAFKA_SECURITY_{missing.upper()})",
+            )
+        if bool(self.certificate_file) != bool(self.key_file):
+            missing = "key_file" if self.certificate_file else "certificate_file"
+            raise contradiction(
+                (missing,),
+                found=f"no {missing} beside the other of the two",
+                allowed="certificate_file and key_file, or neither",
+                remedy=f"set {missing}",
+            )
+        if (self.ca_file or self.certificate_file) and not self.uses_tls:
+            raise contradiction(
+                ("protocol",),
+                found=f"protocol {self.protocol} with certificates",
+                allowed="ssl or sasl_ssl",
+                remedy="set protocol: ssl, or sasl_ssl with a user",
+            )
+        return self
+
+
 class KafkaSettings(Section):
     """config/kafka.yaml"""
 
@@ -120,10 +174,14 @@ class KafkaSettings(Section):
         default=("localhost:9092",), min_length=1, description="host:port of brokers"
     )
     app_id: Name = Field(default="vision-stream", description="prefix of consumer groups and changelog topics")
+    security: KafkaSecuritySettings = KafkaSecuritySettings()
     replication_factor: int = Field(default=1, ge=1, le=10, description="3 on a cluster")
     connect_timeout_s: float = Field(default=60.0, gt=0, le=3600, description="how long a start waits for the broker")
     session_timeout_s: float = Field(
         default=6.0, ge=1, le=300, description="silence after a kill before others take over"
+    )
+    shutdown_s: float = Field(
+        default=20.0, ge=0, le=300, description="at a worker's end, how long its running LLM calls may take to end"
     )
     topics: TopicsSettings = TopicsSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
@@ -302,10 +360,20 @@ class PrometheusSettings(Section):
     )
 
 
+class WatchdogSettings(Section):
+    """Ends a worker that makes no progress, with exit code 4: its supervisor starts it again."""
+
+    enabled: bool = Field(default=True, description="false: a worker without progress goes on")
+    after_s: float = Field(
+        default=30.0, ge=1, le=3600, description="without progress, while the broker answers, before the worker ends"
+    )
+
+
 class MonitoringSettings(Section):
     """config/monitoring.yaml"""
 
     prometheus: PrometheusSettings = PrometheusSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
 
 
 class ModelSettings(Section):

@@ -20,6 +20,8 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from vision_stream.errors import ConfigError, DependencyError, VisionStreamError
+from vision_stream.kafka_client import client_options
+from vision_stream.settings import KafkaSettings
 from vision_stream.topics import TopicSpec
 
 EVERY_S = 0.1  # between two looks at a broker that is not there, or at topics that are coming up
@@ -45,7 +47,7 @@ class Seen(NamedTuple):
 
 async def ensure_topics(
     specs: Sequence[TopicSpec],
-    bootstrap_servers: Sequence[str],
+    kafka: KafkaSettings,
     wait_s: float,
     *,
     raise_partitions: bool = False,
@@ -53,11 +55,11 @@ async def ensure_topics(
 ) -> tuple[Ensured, ...]:
     """See ``topics.ensure``."""
     deadline = time.monotonic() + wait_s
-    await _reachable(bootstrap_servers, wait_s, deadline)
+    await _reachable(kafka.bootstrap_servers, wait_s, deadline)
     changes: dict[str, Change] = {}
     while True:
         try:
-            async with asyncio.timeout(max(1.0, deadline - time.monotonic())), _admin(bootstrap_servers) as admin:
+            async with asyncio.timeout(max(1.0, deadline - time.monotonic())), _admin(kafka) as admin:
                 await _bring_about(admin, specs, changes, may_raise=raise_partitions)
                 if update:
                     await _update(admin, specs, changes)
@@ -65,16 +67,16 @@ async def ensure_topics(
         except (KafkaError, OSError, TimeoutError) as error:
             if time.monotonic() >= deadline:
                 raise DependencyError(
-                    f"Kafka at {', '.join(bootstrap_servers)} did not bring up the topics within {wait_s:g} s: "
+                    f"Kafka at {', '.join(kafka.bootstrap_servers)} did not bring up the topics within {wait_s:g} s: "
                     f"{str(error) or type(error).__name__}",
                     remedy="look at the broker's log; a topic that is being deleted takes a while to go",
                 ) from error
             await asyncio.sleep(EVERY_S)
 
 
-async def look(specs: Sequence[TopicSpec], bootstrap_servers: Sequence[str]) -> dict[str, Seen]:
+async def look(specs: Sequence[TopicSpec], kafka: KafkaSettings) -> dict[str, Seen]:
     """Those of the topics that are there, as one broker knows them; makes nothing, and the caller bounds the wait."""
-    async with _admin(bootstrap_servers) as admin:
+    async with _admin(kafka) as admin:
         broker = (await admin.describe_cluster())["brokers"][0]["node_id"]
         return await _view(admin, broker, specs)
 
@@ -102,8 +104,8 @@ async def _connects(server: str) -> bool:
 
 
 @asynccontextmanager
-async def _admin(bootstrap_servers: Sequence[str]) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(bootstrap_servers), request_timeout_ms=int(ASK_WITHIN_S * 1000))
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=int(ASK_WITHIN_S * 1000))
     try:
         await admin.start()
         yield admin

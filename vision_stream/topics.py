@@ -102,7 +102,7 @@ async def ensure(
 
     return await ensure_topics(
         specs(settings),
-        settings.kafka.bootstrap_servers,
+        settings.kafka,
         settings.kafka.connect_timeout_s if wait_s is None else wait_s,
         raise_partitions=raise_partitions,
         update=update,
@@ -137,6 +137,7 @@ def _compacted() -> dict[str, str]:
         "segment.ms": str(10 * MINUTE_MS),
         "segment.bytes": str(64 * MIB),
         "min.cleanable.dirty.ratio": "0.2",
+        "min.compaction.lag.ms": str(10 * MINUTE_MS),  # a former owner's late row must not outlive the right one
         "max.message.bytes": str(4 * MIB),  # a camera of many waiting requests
         "delete.retention.ms": str(60 * MINUTE_MS),  # deleted rows stay visible this long: longer than a recovery takes
     }

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from vision_stream import topics
 from vision_stream.audit.facts import INPUTS, READ, TABLES, Entry, Facts, Place
 from vision_stream.errors import DependencyError, MessageError
+from vision_stream.kafka_client import client_options
 from vision_stream.messages import Alert, CameraMessage, decode
 from vision_stream.settings import ROLES, Settings
 from vision_stream.simulators.llm.calls import Call
@@ -41,8 +42,8 @@ async def read(
     servers = ",".join(settings.kafka.bootstrap_servers)
     try:
         async with asyncio.timeout(within_s):
-            committed = await _committed(settings, servers)
-            async with _consumer(servers) as consumer:
+            committed = await _committed(settings)
+            async with _consumer(settings) as consumer:
                 facts = await _read(consumer, settings, since, committed, calls)
     except (KafkaError, TimeoutError, OSError) as error:
         raise DependencyError(
@@ -54,9 +55,9 @@ async def read(
 
 
 @asynccontextmanager
-async def _consumer(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
+        **client_options(settings.kafka),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -167,11 +168,11 @@ def _begin(
     return max((since or (entries[p][0].timestamp if entries[p] else read_at) for p in places if p in cut), default=0.0)
 
 
-async def _committed(settings: Settings, servers: str) -> dict[Place, int]:
+async def _committed(settings: Settings) -> dict[Place, int]:
     """The next offset of each partition, of whatever groups this app's workers form."""
     ours = {getattr(settings.kafka.topics, name).name: name for name in INPUTS}
     found: dict[Place, int] = {}
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
     await admin.start()
     try:
         there = {group[0] for group in await admin.list_consumer_groups()}

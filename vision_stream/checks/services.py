@@ -35,7 +35,7 @@ async def topics(settings: Settings) -> Finding:
         return Finding("topics", "unused", "not used (enable_kafka_streaming is false)")
     wanted = specs(settings)
     try:
-        seen = await look(wanted, settings.kafka.bootstrap_servers)
+        seen = await look(wanted, settings.kafka)
     except (KafkaError, OSError):
         return Finding("topics", "wrong", "not seen, as Kafka did not answer", "see kafka", 3)
     differ = [f"{s.name} has {seen[s.name].partitions}, not {s.partitions}" for s in wanted if _differs(seen, s)]

@@ -119,11 +119,10 @@ async def _publish(load: Load, kafka, pictures: list[bytes]) -> dict[str, float]
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
+    from vision_stream.kafka_client import client_options
     from vision_stream.simulators.load_run import publish
 
-    producer = AIOKafkaProducer(
-        bootstrap_servers=",".join(kafka.bootstrap_servers), acks="all", enable_idempotence=True
-    )
+    producer = AIOKafkaProducer(**client_options(kafka), acks="all", enable_idempotence=True)
     try:
         async with asyncio.timeout(kafka.connect_timeout_s):
             await producer.start()

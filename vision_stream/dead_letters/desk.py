@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from vision_stream.dead_letters.letters import REPLAYED_FROM, Kept
 from vision_stream.errors import DependencyError, MessageError
+from vision_stream.kafka_client import client_options
 from vision_stream.messages import DeadLetter, decode
 from vision_stream.settings import Settings
 from vision_stream.topics import MIB
@@ -36,9 +37,7 @@ class Desk:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=_servers(settings), group_id=None, max_partition_fetch_bytes=FETCH
-        )
+        consumer = AIOKafkaConsumer(**client_options(settings.kafka), group_id=None, max_partition_fetch_bytes=FETCH)
         try:
             async with asyncio.timeout(WITHIN_S):
                 await consumer.start()
@@ -77,7 +76,7 @@ class Desk:
     async def send(self, letters: Sequence[Kept]) -> int:
         """Send them to where they came from, in order; returns how many the brokers have."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=_servers(self._settings), acks="all", enable_idempotence=True, max_request_size=FETCH
+            **client_options(self._settings.kafka), acks="all", enable_idempotence=True, max_request_size=FETCH
         )
         await producer.start()
         try:
@@ -98,7 +97,7 @@ class Desk:
             bounds |= {place: found.offset for place, found in dated.items() if found}
         gone = {place: bound for place, bound in bounds.items() if bound > begins[place]}
         if gone:
-            admin = AIOKafkaAdminClient(bootstrap_servers=_servers(self._settings))
+            admin = AIOKafkaAdminClient(**client_options(self._settings.kafka))
             await admin.start()
             try:
                 await admin.delete_records({place: RecordsToDelete(bound) for place, bound in gone.items()})

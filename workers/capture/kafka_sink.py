@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from vision_stream import metrics
 from vision_stream.background import Background
+from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraStatus, Detection, encode
 from vision_stream.settings import KafkaSettings
 from workers.capture.pacing import backoff_s
@@ -119,7 +120,7 @@ class KafkaSink:
         attempt = 0
         while True:
             producer = AIOKafkaProducer(
-                bootstrap_servers=list(self._settings.bootstrap_servers),  # type: ignore[arg-type]  # a list works
+                **client_options(self._settings),
                 client_id="vision-stream-capture",
                 acks="all",
                 enable_idempotence=True,

@@ -23,6 +23,7 @@ from aiokafka.structs import ConsumerRecord
 
 from vision_stream import metrics
 from vision_stream.errors import MessageError
+from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraMessage, CameraStatus, Detection, decode
 from vision_stream.settings import Settings
 from workers.gateway.hub import Hub
@@ -51,6 +52,7 @@ class NotThere(Exception):
 class KafkaTail:
     def __init__(self, settings: Settings, hub: Hub, *, warm_s: float = WARM_S, probe_s: float = PROBE_S) -> None:
         topics = settings.kafka.topics
+        self._kafka = settings.kafka
         self._servers = ",".join(settings.kafka.bootstrap_servers)
         self._detections = Source(topics.detection_results.name, Detection, hub.detection)
         self._assessments = Source(topics.camera_assessments.name, CameraMessage, hub.assessment)  # type: ignore[arg-type]
@@ -90,7 +92,7 @@ class KafkaTail:
 
     async def _follow(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **client_options(self._kafka),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",  # an offset that is gone ends this connection; the next one starts anew
