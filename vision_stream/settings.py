@@ -221,7 +221,7 @@ class KeySettings(Section):
     tpm_limit: int | None = Field(
         default=None, ge=1000, le=1_000_000_000, description="tokens a minute, pictures included; none: not limited"
     )
-    max_concurrent: int | None = Field(default=None, ge=1, le=2000, description="calls in flight; none: not limited")
+    max_concurrent: int | None = Field(default=None, ge=1, le=2000, description="calls in flight, of all workers; none: not limited")
     enabled: bool = Field(default=True, description="false: the key rests")
 
 

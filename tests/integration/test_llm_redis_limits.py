@@ -111,6 +111,56 @@ async def test_a_reservation_that_nobody_stamped_comes_free_by_itself(redis_url)
         assert await caller.room.lease(50, asyncio.get_running_loop().time() + 3)
 
 
+async def test_calls_under_way_are_limited_over_all_workers_and_one_that_ends_frees_its_seat(redis_url):
+    key = PooledKey(id="k", max_concurrent=3)
+    async with callers(3, redis_url, key) as crowd:
+        soon = asyncio.get_running_loop().time() + 0.3
+        leases = [await caller.room.lease(50, soon) for caller in crowd]
+        assert None not in leases
+        assert [await caller.room.lease(50, soon) for caller in crowd] == [None] * 3
+        crowd[0].pool.report_answered(leases[0], time.monotonic())  # type: ignore[arg-type]
+        crowd[0].room.ended()
+        assert await crowd[1].room.lease(50, asyncio.get_running_loop().time() + 3)
+
+
+async def test_the_seat_of_a_worker_that_died_comes_free_by_itself(redis_url):
+    async with a_caller(redis_url, PooledKey(id="k", max_concurrent=1)) as dead:
+        assert await dead.room.lease(50, asyncio.get_running_loop().time() + 1)
+    async with a_caller(redis_url, PooledKey(id="k", max_concurrent=1)) as caller:
+        client = caller.limits.link.client
+        entries: list[Any] = await client.zrange(f"{PREFIX}k::c", 0, -1, withscores=True)
+        ((member, until),) = entries
+        seconds, micros = await client.time()
+        assert 50e6 < until - (seconds * 1e6 + micros) <= 60e6  # its call had ended by then
+        await client.zadd(f"{PREFIX}k::c", {member: until - 62e6})
+        assert await caller.room.lease(50, asyncio.get_running_loop().time() + 3)
+
+
+async def test_one_worker_probes_a_cooled_key_and_the_key_rests_for_all_when_that_fails(redis_url):
+    async with callers(2, redis_url, PooledKey(id="k")) as (one, other):
+        for caller in (one, other):
+            caller.pool.cool_until("k", time.monotonic() + 0.05, 1, "", now=time.monotonic())
+        probe = await one.room.lease(50, asyncio.get_running_loop().time() + 2)
+        assert probe is not None
+        assert probe.probe
+        assert await other.room.lease(50, asyncio.get_running_loop().time() + 0.2) is None
+        one.pool.report_rate_limited(probe, time.monotonic(), retry_after=0.5)
+        failed_at = time.monotonic()
+        one.room.ended()
+        again = await other.room.lease(50, asyncio.get_running_loop().time() + 3)
+        assert again is not None
+        assert again.probe
+        assert time.monotonic() - failed_at >= 0.45
+
+
+async def test_without_redis_each_worker_has_its_share_of_the_calls_under_way():
+    key = PooledKey(id="k", max_concurrent=4)
+    async with a_caller("redis://127.0.0.1:1/0", key, share=0.5) as caller:
+        soon = asyncio.get_running_loop().time() + 0.2
+        leases = [await caller.room.lease(50, soon) for _ in range(3)]
+    assert [lease is not None for lease in leases] == [True, True, False]
+
+
 async def test_what_nobody_waits_for_any_more_goes_back(redis_url):
     key = PooledKey(id="k", rpm_limit=1)
     async with callers(2, redis_url, key) as (one, other):

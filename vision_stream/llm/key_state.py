@@ -13,7 +13,7 @@ from vision_stream.llm.success import SuccessRate
 
 if TYPE_CHECKING:
     from vision_stream.llm.pool import Lease, PooledKey
-    from vision_stream.llm.seats import HostSeat, Seats
+    from vision_stream.llm.seats import Seat, Seats
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ class KeyState:
         """Whether other processes' calls fill it too: nobody tells us when one of those ends."""
         return self.full() and self.limits.seats is not None and self.limits.seats.others()
 
-    def reserve(self, now: float, tokens: int) -> tuple[Slots, HostSeat | None] | None:
+    def reserve(self, now: float, tokens: int) -> tuple[Slots, Seat | None] | None:
         """Slots in all its limits, and a seat among all processes' calls; None: another process was quicker."""
         seats, seat = self.limits.seats, None
         if seats is not None and (self.most is not None or self.needs_probe):
@@ -90,12 +90,12 @@ class KeyState:
                 return None
         slots = self.limits.reserve(now, tokens)
         if slots is not None:
-            return slots, seat
+            return slots, seat or (None if self.most is None else self.limits.seat(slots))
         if seat is not None:
             seat.leave(now)
         return None
 
-    def _seat(self, seats: Seats, now: float) -> HostSeat | None:
+    def _seat(self, seats: Seats, now: float) -> Seat | None:
         if self.needs_probe:
             probing = seats.probe(now, since=self.cooled_at)
             if probing == "well":

@@ -16,7 +16,7 @@ from collections.abc import Iterable, MutableSequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from vision_stream.llm.seats import Seats
+    from vision_stream.llm.seats import Seat, Seats
     from vision_stream.llm.token_window import TokenWindow
 
 JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 widens a window
@@ -169,6 +169,10 @@ class KeyLimits:
     def reserve(self, now: float, tokens: int = 0) -> Slots | None:
         """Take a slot in every window; None: another process was quicker."""
         return tuple(window.reserve(now, tokens) for window in self.windows)
+
+    def seat(self, slots: Slots) -> Seat | None:
+        """The place of a call among those under way, where it was reserved with ``slots``."""
+        return None
 
     def correct(self, slots: Slots, tokens: int) -> None:
         """The call of ``slots`` took ``tokens``."""

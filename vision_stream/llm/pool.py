@@ -30,7 +30,7 @@ from vision_stream.redaction import redact_url
 from vision_stream.settings import LLMSettings
 
 if TYPE_CHECKING:
-    from vision_stream.llm.seats import HostSeat
+    from vision_stream.llm.seats import Seat
 
 QUICK_TRIES = 3  # keys that the quick way looks at. More: each costs a microsecond, before all are looked at anyway.
 MAX_RETRY_AFTER_S = 86_400.0  # A provider may say "tomorrow". Larger: one broken header rests a key for ever.
@@ -49,7 +49,7 @@ class Lease:
     cooldowns: int = field(default=0, compare=False)  # that the key had had by then
     state: KeyState | None = field(default=None, compare=False, repr=False)  # of the key, which a reload may replace
     limits: KeyLimits | None = field(default=None, compare=False, repr=False)  # that the slots are of
-    seat: HostSeat | None = field(default=None, compare=False, repr=False)  # among the calls of all processes
+    seat: Seat | None = field(default=None, compare=False, repr=False)  # among the calls of all processes
 
     def leave(self, now: float, *, well: bool = False, rests_until: float | None = None) -> None:
         """Give the seat back; if it was the probe, say what became of it."""
@@ -205,7 +205,7 @@ class KeyPool:
         others = sorted((key for key in free if key is not chosen), key=lambda key: (key.in_flight, key.calls))
         return [chosen, *others]
 
-    def lease(self, key: KeyState, slots: Slots, seat: HostSeat | None = None) -> Lease:
+    def lease(self, key: KeyState, slots: Slots, seat: Seat | None = None) -> Lease:
         """The right to a call whose slots are reserved."""
         lease = Lease(key.id, key.needs_probe, slots, key.cooldowns, key, key.limits, seat)
         key.begin()

@@ -2,7 +2,8 @@
 -- KEYS[1]      hash tag and prefix of all
 -- ARGV         id of the call, its tokens, how long a reservation lives, this worker, how long a worker is counted,
 --              a name for this data should there be none, then the candidates in the order of preference:
---              name, how many windows, and of each: kind (t: of tokens, else of calls), limit, span
+--              name, how many windows, and of each: kind, limit, span
+-- kinds        t: of tokens; c: calls under way; p: the one probe of a cooled key; else of calls sent
 -- returns      name of the data, how many workers, the chosen candidate from 1 or 0, then for each candidate that was
 --              looked at when it is worth another look: microseconds from now
 local prefix, id, tokens, lives = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -26,9 +27,16 @@ local function forget(name, span)
   redis.call('ZREMRANGEBYSCORE', name, '-inf', oldest)
 end
 
--- When the window has room: 0 at once, else its score plus span.
+local function under_way(kind) return kind == 'c' or kind == 'p' end
+
+-- When the window has room: 0 at once, else its score plus span; nobody knows when a call under way ends.
 local function free_at(kind, name, limit, span)
-  if kind ~= 't' then
+  if under_way(kind) then
+    local rests = kind == 'p' and redis.call('PTTL', name .. ':rest') or 0
+    if rests > 0 then return now + rests * 1000 end
+    redis.call('ZREMRANGEBYSCORE', name, '-inf', text(now))
+    return redis.call('ZCARD', name) < limit and 0 or math.huge
+  elseif kind ~= 't' then
     redis.call('ZREMRANGEBYSCORE', name, '-inf', text(now - span))
     local used = redis.call('ZCARD', name)
     if used < limit then return 0 end
@@ -53,7 +61,7 @@ while at <= #ARGV do
   for w = 0, windows - 1 do
     local kind, limit, span = ARGV[at + 2 + 3 * w], tonumber(ARGV[at + 3 + 3 * w]), tonumber(ARGV[at + 4 + 3 * w])
     local room = free_at(kind, key .. ':' .. kind, limit, span)
-    if room > now + span then pending = true end
+    if room > now + span and (kind ~= 'p' or room == math.huge) then pending = true end
     free = math.max(free, room)
   end
   if free <= now then

@@ -25,6 +25,7 @@ from vision_stream.llm.token_window import TokenWindow
 if TYPE_CHECKING:
     from vision_stream.llm.key_state import KeyState
     from vision_stream.llm.pool import PooledKey
+    from vision_stream.llm.seats import Seat
     from vision_stream.stores.redis_link import RedisLink
 
 PREFIX = "{vision-stream:limits}:"  # one hash tag, so that a cluster keeps all of it on one node
@@ -39,20 +40,45 @@ Kind = tuple[str, int, float]  # letter, limit, seconds
 
 
 def kinds_of(key: PooledKey, jitter_s: float) -> tuple[Kind, ...]:
-    """The windows of a key: q and r of calls a second and a minute, t of tokens a minute."""
+    """The windows of a key: q and r of calls a second and a minute, t of tokens a minute, c of calls under way."""
     letters = [letter for letter, limit in (("q", key.qps_limit), ("r", key.rpm_limit)) if limit is not None]
     calls = spans(key.qps_limit, key.rpm_limit, jitter_s=jitter_s)
     found = [(letter, limit, span_s) for letter, (limit, span_s) in zip(letters, calls, strict=True)]
-    return (*found, ("t", key.tpm_limit, MINUTE_S + jitter_s)) if key.tpm_limit is not None else tuple(found)
+    if key.tpm_limit is not None:
+        found.append(("t", key.tpm_limit, MINUTE_S + jitter_s))
+    if key.max_concurrent is not None:
+        found.append(("c", key.max_concurrent, PENDING_S))
+    return tuple(found)
+
+
+PROBE: Kind = ("p", 1, PENDING_S)
 
 
 class _Call:
-    """One reservation, or one call made under a share."""
+    """One reservation, or one call made under a share, in windows of these ``kinds``."""
 
-    __slots__ = ("id", "sent", "slots", "tokens")
+    __slots__ = ("id", "kinds", "sent", "slots", "tokens")
 
-    def __init__(self, id: str, tokens: int, slots: Slots = ()) -> None:
-        self.id, self.tokens, self.slots, self.sent = id, tokens, slots, False
+    def __init__(self, id: str, tokens: int, kinds: Sequence[Kind], slots: Slots = ()) -> None:
+        self.id, self.tokens, self.kinds, self.slots, self.sent = id, tokens, kinds, slots, False
+
+
+class RemoteSeat:
+    """A call's place among those under way with its key in all processes, until it has ended."""
+
+    __slots__ = ("_call", "_limits", "_link")
+
+    def __init__(self, link: RedisLimits, limits: RemoteLimits | ShareLimits, call: _Call) -> None:
+        self._link, self._limits, self._call = link, limits, call
+
+    def leave(self, now: float, *, well: bool = False, rests_until: float | None = None) -> None:
+        rests_ms = 0 if rests_until is None else max(0, round((rests_until - now) * 1000))
+        self._link.settle(self._limits, self._call, "ended", rests_ms)
+
+
+def _seat(link: RedisLimits, limits: RemoteLimits | ShareLimits, call: _Call) -> RemoteSeat | None:
+    under_way = any(kind in "cp" for kind, *_ in call.kinds)
+    return RemoteSeat(link, limits, call) if under_way else None
 
 
 class RemoteLimits(KeyLimits):
@@ -71,13 +97,16 @@ class RemoteLimits(KeyLimits):
     def _set_wider(self, seconds: float) -> None:
         self._wider_s = seconds
 
-    def arguments(self) -> list[str]:
+    def kinds_for(self, key: KeyState) -> tuple[Kind, ...]:
+        return (*self.kinds, PROBE) if key.needs_probe else self.kinds
+
+    def arguments(self, kinds: Sequence[Kind]) -> list[str]:
         flat = [
             part
-            for kind, limit, span_s in self.kinds
+            for kind, limit, span_s in kinds
             for part in (kind, str(limit), f"{(span_s + self._wider_s) * _MICRO:.0f}")
         ]
-        return [self.name, str(len(self.kinds)), *flat]
+        return [self.name, str(len(kinds)), *flat]
 
     def free_at(self, tokens: int = 0) -> float:
         return self.hold_until
@@ -105,7 +134,8 @@ class ShareLimits(KeyLimits):
 
     def __init__(self, link: RedisLimits, key: PooledKey, workers: float, now: float) -> None:
         self._link, self.name, self.kinds = link, link.name_of(key), kinds_of(key, link.jitter_s)
-        super().__init__(_share(kind, workers) for kind in self.kinds)
+        super().__init__(_share(kind, workers) for kind in self.kinds if kind[0] != "c")
+        self.part = 1 / workers
         for window in self.windows:
             calls, tokens = (window.limit, 0) if isinstance(window, SlidingWindow) else (1, window.limit)
             for _ in range(calls):
@@ -113,7 +143,10 @@ class ShareLimits(KeyLimits):
 
     def reserve(self, now: float, tokens: int = 0) -> Slots | None:
         slots = super().reserve(now, tokens)
-        return None if slots is None else (_Call(self._link.new_id(), tokens, slots),)
+        return None if slots is None else (_Call(self._link.new_id(), tokens, self.kinds, slots),)
+
+    def seat(self, slots: Slots) -> RemoteSeat | None:
+        return _seat(self._link, self, slots[0])
 
     def stamp(self, slots: Slots, now: float) -> None:
         for call in slots:
@@ -172,9 +205,7 @@ class RedisLimits:
 
     def limits(self, key: PooledKey) -> KeyLimits:
         kinds = kinds_of(key, self.jitter_s)
-        if not kinds:
-            return KeyLimits(())
-        self._longest_s = max(self._longest_s, *(span_s for _, _, span_s in kinds))
+        self._longest_s = max(self._longest_s, *(span_s for _, _, span_s in kinds), 0.0)
         if self.up:
             return RemoteLimits(self, key)
         workers = self._workers or 1 / self._share
@@ -186,33 +217,39 @@ class RedisLimits:
     def new_id(self) -> str:
         return f"{self._worker}.{next(self._numbers)}"
 
-    async def reserve(self, keys: Sequence[KeyState], tokens: int) -> tuple[KeyState, Slots] | None:
+    async def reserve(self, keys: Sequence[KeyState], tokens: int) -> tuple[KeyState, Slots, Seat | None] | None:
         """Reserve a call with the first of ``keys`` that has room.
 
         None: none has, and their ``hold_until`` says when to ask again; or Redis is lost.
         """
-        limited = [key for key in keys if isinstance(key.limits, RemoteLimits)]
-        if len(limited) < len(keys):
-            key = next(key for key in keys if key not in limited)  # not limited, or by what it learned itself
-            return key, key.limits.reserve(time.monotonic(), tokens) or ()
-        call = _Call(self.new_id(), tokens)
-        answer = await self._ask([key.limits for key in limited], tokens, call.id)
+        asked: list[tuple[KeyState, RemoteLimits, tuple[Kind, ...]]] = []
+        for key in keys:
+            kinds = key.limits.kinds_for(key) if isinstance(key.limits, RemoteLimits) else ()
+            if not kinds or not isinstance(key.limits, RemoteLimits):  # not limited, or by what it learned itself
+                return key, key.limits.reserve(time.monotonic(), tokens) or (), None
+            asked.append((key, key.limits, kinds))
+        call_id = self.new_id()
+        arguments = [part for _, limits, kinds in asked for part in limits.arguments(kinds)]
+        answer = await self._ask(arguments, tokens, call_id)
         if answer is None:
             self._lose("Redis does not answer")
             return None
         chosen, now = int(answer[2]), time.monotonic()
-        for key, wait in zip(limited, answer[3:], strict=False):
-            if isinstance(key.limits, RemoteLimits):
-                key.limits.hold_until = now + max(float(wait) / _MICRO, 0.0005)
-        return (limited[chosen - 1], (call,)) if chosen else None
+        for (_, limits, _), wait in zip(asked, answer[3:], strict=False):
+            limits.hold_until = now + max(float(wait) / _MICRO, 0.0005)
+        if not chosen:
+            return None
+        key, limits, kinds = asked[chosen - 1]
+        call = _Call(call_id, tokens, kinds)
+        return key, (call,), _seat(self, limits, call)
 
     def cancel(self, key: KeyState, slots: Slots) -> None:
         if isinstance(key.limits, RemoteLimits):
             key.limits.cancel(slots)
 
-    async def _ask(self, limits: Sequence[Any], tokens: int, call_id: str = "-") -> list[Any] | None:
+    async def _ask(self, candidates: Sequence[str], tokens: int, call_id: str = "-") -> list[Any] | None:
         arguments = [call_id, str(tokens), f"{PENDING_S * _MICRO:.0f}", self._worker, f"{COUNTED_S * _MICRO:.0f}"]
-        arguments += [secrets.token_hex(6), *(part for limit in limits for part in limit.arguments())]
+        arguments += [secrets.token_hex(6), *candidates]
         answer = await self.link.call("limits", lambda redis: self._reserve([PREFIX], arguments, client=redis))
         if answer is None:
             return None
@@ -224,13 +261,13 @@ class RedisLimits:
         self._data = data
         return answer
 
-    def settle(self, limits: RemoteLimits | ShareLimits, call: _Call, what: str) -> None:
+    def settle(self, limits: RemoteLimits | ShareLimits, call: _Call, what: str, rests_ms: int = 0) -> None:
         """Tell Redis, without waiting. What cannot be told costs room, never a limit."""
         if not self.link.up:
             return
-        weight = next((min(call.tokens, limit) for kind, limit, _ in limits.kinds if kind == "t"), call.tokens)
-        kinds = "".join(kind for kind, *_ in limits.kinds)
-        self._settling.append([limits.name, kinds, call.id, str(weight), what])
+        weight = next((min(call.tokens, limit) for kind, limit, _ in call.kinds if kind == "t"), call.tokens)
+        kinds = "".join(kind for kind, *_ in call.kinds)
+        self._settling.append([limits.name, kinds, call.id, str(weight), what, str(rests_ms)])
         if what.isdecimal():
             call.tokens = int(what)
         if len(self._settling) == 1:

@@ -1,13 +1,24 @@
 -- What became of a reservation. KEYS[1]: prefix. ARGV: the key's name, the kinds of its windows as letters, id of the
--- call, its tokens as reserved, what: sent, cancelled, noted (made without a reservation), or the tokens it took.
+-- call, its tokens as reserved, what: sent, cancelled, noted (made without a reservation), ended, or the tokens it took;
+-- then, of a probe that ended and was not answered, for how many milliseconds the key rests, else 0.
+local LIVES = 60000000
 local clock = redis.call('TIME')
 local now = string.format('%.0f', clock[1] * 1000000 + clock[2])
-local kinds, id, tokens, what = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local kinds, id, tokens, what, rests = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 for kind in string.gmatch(kinds, '.') do
   local name, member, counts = KEYS[1] .. ARGV[1] .. ':' .. kind, id, kind == 't'
   if counts then member = id .. ':' .. tokens end
+  local under_way = kind == 'c' or kind == 'p'
   local score = redis.call('ZSCORE', name, member)
-  if what == 'noted' then
+  if under_way and what == 'noted' then
+    redis.call('ZADD', name, string.format('%.0f', tonumber(now) + LIVES), member)
+    redis.call('PEXPIRE', name, 3600000)
+  elseif under_way and what ~= 'cancelled' then
+    if what == 'ended' then redis.call('ZREM', name, member) end
+    if kind == 'p' and rests > 0 then redis.call('SET', name .. ':rest', 1, 'PX', rests) end
+  elseif what == 'ended' then
+    -- its slots stay until they have left their windows
+  elseif what == 'noted' then
     if not score then
       redis.call('ZADD', name, now, member)
       redis.call('PEXPIRE', name, 3600000)

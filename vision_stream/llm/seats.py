@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 ROWS = 64  # processes of a host. More: a longer sum in each reservation of a key with max_concurrent.
 REAP_S = 0.1  # between two looks for dead processes among those that fill a key
@@ -167,8 +167,16 @@ class Seats:
         os.close(self._file)
 
 
+class Seat(Protocol):
+    """One call's place among those under way with its key in all processes, the place of its probe, or both."""
+
+    def leave(self, now: float, *, well: bool = False, rests_until: float | None = None) -> None:
+        """The call has ended. ``well``: it was answered; ``rests_until``: its key cools."""
+        ...
+
+
 class HostSeat:
-    """One call's seat, its probe, or both."""
+    """In ``Seats``."""
 
     __slots__ = ("_probe", "_seated", "_seats")
 

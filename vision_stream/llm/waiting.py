@@ -10,12 +10,15 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vision_stream.background import Background
 from vision_stream.llm.key_state import KeyState
 from vision_stream.llm.limits import Slots
 from vision_stream.llm.pool import KeyPool, Lease, WaitUntil
+
+if TYPE_CHECKING:
+    from vision_stream.llm.seats import Seat
 
 
 class Reserver(Protocol):
@@ -23,7 +26,7 @@ class Reserver(Protocol):
 
     up: bool  # False: the pool's own limits count
 
-    async def reserve(self, keys: Sequence[KeyState], tokens: int) -> tuple[KeyState, Slots] | None:
+    async def reserve(self, keys: Sequence[KeyState], tokens: int) -> tuple[KeyState, Slots, Seat | None] | None:
         """Reserve with the first of ``keys`` that has room; None: none has, and the pool knows until when."""
         ...
 
@@ -71,6 +74,7 @@ class WaitingRoom:
         self._number = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         self.in_flight = 0
         self.waiting = 0
 
@@ -79,7 +83,10 @@ class WaitingRoom:
 
         Raises:
             RoomFull: too many wait already.
+            CancelledError: the doors are shut.
         """
+        if self._closed:
+            raise asyncio.CancelledError
         if self.waiting >= MAX_WAITING:
             raise RoomFull
         waiter = _Waiter(deadline, self._loop.create_future(), tokens)
@@ -135,6 +142,12 @@ class WaitingRoom:
         self._before(self._loop.time())
         self._serve()
 
+    def shut(self) -> None:
+        """Turn all away that have no lease yet, and whoever comes from now on: their waits are cancelled."""
+        self._closed = True
+        for *_, waiter in self._heap:
+            waiter.lease.cancel()
+
     async def close(self) -> None:
         self._stop_timer()
         await self._background.close()
@@ -184,14 +197,14 @@ class WaitingRoom:
         if not reserver.up:
             self._serve()
 
-    def _pass_on(self, reserver: Reserver, key: KeyState, slots: Slots, asked_for: _Waiter) -> None:
+    def _pass_on(self, reserver: Reserver, key: KeyState, slots: Slots, seat: Seat | None, asked_for: _Waiter) -> None:
         """To the most urgent one now, if its call weighs no more than what was reserved."""
         first = self._first(self._loop.time())
         waiter = first if first is not None and first.tokens <= asked_for.tokens else asked_for
         if waiter.lease.done() or not key.takes_one(self._loop.time()):
             reserver.cancel(key, slots)
         else:
-            self._give(waiter, self._pool.lease(key, slots))
+            self._give(waiter, self._pool.lease(key, slots, seat))
 
     def _first(self, now: float) -> _Waiter | None:
         """The waiter whose turn it is; those that have left, or cannot make it any more, are dropped."""
