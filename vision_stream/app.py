@@ -23,6 +23,7 @@ from vision_stream.delivery.changelog import GlobalTable, Table
 from vision_stream.delivery.consumer import Consumer
 from vision_stream.delivery.flow import Flow
 from vision_stream.delivery.offsets import OffsetLedger
+from vision_stream.delivery.ownership import FencedTables
 from vision_stream.delivery.produce import Outbox, Producer
 from vision_stream.delivery.stage import Stage
 from vision_stream.errors import VisionStreamError
@@ -160,6 +161,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "Worker": Worker,
         "Table": Table,
         "GlobalTable": GlobalTable,
+        "TableManager": FencedTables,
         "key_serializer": "raw",
         "value_serializer": "raw",
         # The silence after a SIGKILL is the session timeout: 62.8 s at Faust's own 60, 5.9 s at 6.

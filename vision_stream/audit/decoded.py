@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from vision_stream.audit.facts import INPUTS, TABLES, Entry, Facts
 from vision_stream.audit.findings import Notes
 from vision_stream.errors import MessageError
+from vision_stream.fencing import MARKER, Fence
 from vision_stream.gating import CameraGate
 from vision_stream.joining import CameraResults
 from vision_stream.messages import (
@@ -81,12 +83,22 @@ class Decoded:
 
     def _rows(self, name: str, facts: Facts) -> dict[str, list[Placed[Any]]]:
         found: dict[str, list[Placed[Any]]] = defaultdict(list)
-        for entry in facts.topics.get(name, ()):
+        for entry in self._counting(facts.topics.get(name, ())):
             try:
                 found[(entry.key or b"").decode()].append(Placed(entry, decode(entry.value, ROWS[name])))
             except (MessageError, UnicodeDecodeError) as error:
                 self._notes.find("I7", place(name, entry), f"a row that cannot be read: {str(error)[:200]}")
         return found
+
+    def _counting(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The rows that a recovery takes: neither announcements of owners, nor what a former one wrote late."""
+        fences: dict[int, Fence] = defaultdict(Fence)
+        for entry in entries:
+            key = entry.key or b""
+            if not fences[entry.partition].admits(key, entry.headers):
+                self._notes.counts["rows of former owners"] += 1
+            elif key != MARKER and entry.value is not None:
+                yield entry
 
 
 def place(topic: str, entry: Entry) -> str:

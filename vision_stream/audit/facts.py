@@ -26,6 +26,7 @@ class Entry(NamedTuple):
     timestamp: float  # epoch seconds, as the producer or broker stamped it
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Facts(Struct, frozen=True, kw_only=True):

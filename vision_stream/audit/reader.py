@@ -146,7 +146,7 @@ async def _entries(
         batches = await consumer.getmany(*left, timeout_ms=200, max_records=POLL_RECORDS)
         for place, records in batches.items():
             found[place] += [
-                Entry(r.partition, r.offset, r.timestamp / 1000, r.key, r.value)
+                Entry(r.partition, r.offset, r.timestamp / 1000, r.key, r.value, tuple(r.headers))
                 for r in records
                 if r.offset < ends[place]
             ]
