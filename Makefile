@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup lock simulate clean
+.PHONY: help demo test lint setup lock simulate soak clean
 
 demo:  ## Set up, and run the main job until Ctrl-C (ARGS="--seconds 60 --headless")
 	@$(PYTHON) scripts/dev.py demo $(ARGS)
@@ -22,6 +22,10 @@ lock:  ## Write requirements.lock and the list of Kafka's jars anew (ARGS=--upgr
 SEEDS ?= 500
 simulate:  ## Crash the agents at every turn of a virtual clock, and audit (SEEDS=20000, SEED=17 one again)
 	@.venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+MINUTES ?= 120
+soak:  ## Two hours of load with a fault every five minutes: does anything grow (MINUTES=120, SEED=7, ARGS=--record)
+	@.venv/bin/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean:  ## Remove the environment, caches and what processes wrote
 	@$(PYTHON) scripts/dev.py clean
