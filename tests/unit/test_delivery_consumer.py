@@ -14,6 +14,7 @@ from mode.utils.queues import FlowControlEvent, FlowControlQueue
 from vision_stream.app import App
 from vision_stream.delivery.consumer import Consumer
 from vision_stream.delivery.flow import Flow
+from vision_stream.delivery.marks import Place
 from vision_stream.delivery.offsets import OffsetLedger
 from vision_stream.delivery.rereads import Rereads
 from vision_stream.settings import Settings
@@ -27,8 +28,8 @@ class Thread:
     def __init__(self) -> None:
         self.rewound: dict[TP, int] = {}
         self.sought: dict[TP, int] = {}
-        self.commits: list[dict[TP, int]] = []
-        self.offsets: dict[TP, int | None] = {}
+        self.commits: list[dict[TP, Place]] = []
+        self.offsets: dict[TP, Place] = {}
         self.starts: dict[TP, int] = {}
         self.commit_works = True
 
@@ -38,11 +39,11 @@ class Thread:
     async def go_to(self, places: Mapping[TP, int]) -> None:
         self.sought.update(places)
 
-    async def commit(self, offsets: Mapping[TP, int]) -> bool:
-        self.commits.append(dict(offsets))
+    async def commit_places(self, places: Mapping[TP, Place]) -> bool:
+        self.commits.append(dict(places))
         return self.commit_works
 
-    async def committed(self, partitions: list[TP]) -> Mapping[TP, int | None]:
+    async def committed(self, partitions: list[TP]) -> Mapping[TP, Place]:
         return self.offsets
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
@@ -178,7 +179,7 @@ async def test_a_jump_in_the_offsets_is_never_committed(consumer: Any, app: App)
     await consumer._add_gap(ONE, 5, 7)
     assert not app.ledger.take(ONE, 1, 8)
     await consumer.commit()
-    assert consumer._thread.commits == [{ONE: 5}]
+    assert consumer._thread.commits == [{ONE: Place(5)}]
 
 
 async def test_a_message_that_a_stream_skips_is_never_committed(consumer: Any, app: App):
@@ -187,7 +188,7 @@ async def test_a_message_that_a_stream_skips_is_never_committed(consumer: Any, a
     message.incref()
     message.ack(consumer)  # as Faust does with a message of an old generation
     await consumer.commit()
-    assert consumer._thread.commits == [{ONE: 5}]
+    assert consumer._thread.commits == [{ONE: Place(5)}]
 
 
 async def test_a_commit_that_failed_is_made_again(consumer: Any, app: App):
@@ -199,11 +200,26 @@ async def test_a_commit_that_failed_is_made_again(consumer: Any, app: App):
     consumer._thread.commit_works = True
     await consumer.commit()
     await consumer.commit()
-    assert consumer._thread.commits == [{ONE: 6}, {ONE: 6}]
+    assert consumer._thread.commits == [{ONE: Place(6)}, {ONE: Place(6)}]
+
+
+async def test_what_is_done_behind_a_hole_is_committed_with_it_and_not_taken_again(consumer: Any, app: App):
+    app.ledger.open(ONE, 1, 5)
+    for offset in (5, 6, 7):
+        app.ledger.take(ONE, 1, offset)
+    app.ledger.finish(ONE, 1, 7)
+    await consumer.commit()
+    assert consumer._thread.commits == [{ONE: Place(5, frozenset({7}))}]
+
+    app.ledger.close([ONE])
+    consumer._thread.offsets = consumer._thread.commits[0]
+    await consumer.perform_seek()
+
+    assert [app.ledger.take(ONE, 1, offset) for offset in (5, 6, 7, 8)] == [True, True, False, True]
 
 
 async def test_the_books_begin_at_the_committed_offset_or_at_the_logs_start(consumer: Any, app: App):
-    consumer._thread.offsets = {ONE: 7, TWO: None}
+    consumer._thread.offsets = {ONE: Place(7)}
     consumer._thread.starts = {TWO: 2}
     await consumer.perform_seek()
     assert app.ledger[ONE].committable == 7
@@ -212,6 +228,22 @@ async def test_the_books_begin_at_the_committed_offset_or_at_the_logs_start(cons
 
 
 # (iv) a revocation
+
+
+async def test_a_revocation_while_the_worker_ends_waits_for_what_runs(consumer: Any, app: App):
+    app._stopped.set()
+    revocation = asyncio.ensure_future(consumer.on_partitions_revoked({ONE}))
+    app.ledger.open(ONE, 1, 5)
+    app.ledger.take(ONE, 1, 5)
+    await asyncio.sleep(0)
+    app.ledger.finish(ONE, 1, 5)
+    assert ONE in app.ledger
+
+    await consumer.wait_empty()
+    await revocation
+
+    assert consumer._thread.commits == [{ONE: Place(6)}]
+    assert ONE not in app.ledger
 
 
 async def test_a_revocation_commits_the_work_that_ends_during_it(consumer: Any, app: App):
@@ -224,7 +256,7 @@ async def test_a_revocation_commits_the_work_that_ends_during_it(consumer: Any, 
 
     consumer._on_partitions_revoked = faust_waits_for_the_streams
     await consumer.on_partitions_revoked({ONE})
-    assert consumer._thread.commits == [{ONE: 6}]
+    assert consumer._thread.commits == [{ONE: Place(6)}]
     assert ONE not in app.ledger
 
 

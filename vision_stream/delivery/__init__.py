@@ -4,6 +4,7 @@
                says; ``consumer_thread`` does what has to happen beside aiokafka
     flow       a resumed flow that empties no queue
     offsets    the ledger: which offset may be committed (pure)
+    marks      what is done behind a committed offset, as the commit's text (pure)
     record     a message as a handler sees it
     stage      ``in_order``: handlers side by side, one a key at a time, acks in offset order
     keylocks   one holder a key at a time

@@ -2,7 +2,8 @@
 
 1. A record that was fetched and not handed on is fetched again (``getmany``): aiokafka's position is past it already.
 2. Committed is what the ledger says: all that is processed without a hole. A jump in the offsets is never an ack, nor
-   is a message that a stream skipped (``ack``, ``force_commit``).
+   is a message that a stream skipped (``ack``, ``force_commit``). What is done behind a hole is marked in the commit,
+   and not done again (``marks``).
 3. A planned rebalance lets the running work end, for a bounded time, and commits it; then the books are closed
    (``wait_empty``, ``on_partitions_revoked``).
 4. An offset that was passed over, and is neither acked nor worked on, is read again, and said (``_heal``); so is a
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -20,14 +22,16 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
-from vision_stream.delivery.consumer_thread import ConsumerThread
+from vision_stream.delivery.consumer_thread import COMMIT_TIMEOUT_S, ConsumerThread
 from vision_stream.delivery.lag import Lag
+from vision_stream.delivery.marks import Place
 from vision_stream.delivery.rereads import Rereads
 
 if TYPE_CHECKING:
     from vision_stream.app import App
 
-DRAIN_S = 4.0  # for running work at a revocation; the group waits. LLM calls that take longer are made again.
+DRAIN_S = 4.0  # for running work at a revocation; the group waits. LLM calls that take longer are made again. At the
+# worker's end it is ``kafka.shutdown_s``.
 HEAL_EVERY_S = 1.0
 
 
@@ -42,6 +46,8 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._rereads = Rereads()
         self._lag = Lag()
+        self._committed: dict[TP, Place] = {}
+        self._drained = asyncio.Event()
 
     @property
     def _app(self) -> App:
@@ -110,15 +116,15 @@ class Consumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         inputs = [tp for tp in self.assignment() if self._is_input(tp)]
         committed = await self._thread.committed(inputs)
-        fresh = [tp for tp in inputs if not committed.get(tp)]
+        fresh = [tp for tp in inputs if tp not in committed]
         starts = await self.earliest_offsets(*fresh) if fresh else {}
         if self.app.consumer_generation_id != generation:
             return
-        places = {tp: committed.get(tp) or starts.get(tp) or 0 for tp in inputs}
-        for tp, offset in places.items():
-            self._committed_offset[tp] = offset
-            self._app.ledger.open(tp, generation, offset)
-        await self._go_to(places)
+        places = {tp: committed.get(tp) or Place(starts.get(tp) or 0) for tp in inputs}
+        for tp, place in places.items():
+            self._committed[tp], self._committed_offset[tp] = place, place.offset
+            self._app.ledger.open(tp, generation, place.offset, place.done)
+        await self._go_to({tp: place.offset for tp, place in places.items()})
 
     def _is_input(self, tp: Any) -> bool:
         return self.app.topics.acks_enabled_for(tp.topic) and not self._is_changelog_tp(tp)
@@ -135,49 +141,67 @@ class Consumer(driver.Consumer):
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what the ledger allows. What could not be committed is tried again with the next commit."""
         state = self.app.sensors.on_commit_initiated(self)
-        offsets = {tp: offset for tp in self._app.ledger if (offset := self._to_commit(tp)) is not None}
-        done = bool(offsets) and await self._commit(offsets)
+        places = {tp: place for tp in self._app.ledger if (place := self._to_commit(tp)) is not None}
+        done = bool(places) and await self._thread.commit_places(places)
         if done:
-            self._committed_offset.update(offsets)
+            self._committed.update(places)
+            offsets = {tp: place.offset for tp, place in places.items()}
+            self._committed_offset.update(offsets)  # Faust's own streams look there
             self.app.monitor.on_tp_commit(offsets)
         self.app.sensors.on_commit_completed(self, state)
         return done
 
-    def _to_commit(self, tp: TP) -> int | None:
-        ledger, committed = self._app.ledger[tp], self._committed_offset[tp]
-        return ledger.committable if committed is None or ledger.committable > committed else None
+    def _to_commit(self, tp: TP) -> Place | None:
+        ledger = self._app.ledger[tp]
+        place, committed = Place(ledger.committable, ledger.done), self._committed.get(tp)
+        return None if place == committed or (committed and place.offset < committed.offset) else place
+
+    def committed_at(self, tp: TP) -> int | None:
+        """The offset that was last committed, or found so; None before it is known. Any thread may ask."""
+        place = self._committed.get(tp)
+        return None if place is None else place.offset
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's own alarm counts from the worker's start, and cries about each partition that comes later; the
         lag tells it better."""
 
-    # 3. A planned rebalance commits the running work.
+    # 3. A planned rebalance, and a planned end, commit the running work.
 
     async def wait_empty(self) -> None:
         """Let the running work end, for a bounded time, and commit it."""
-        await self._app.settle(DRAIN_S)
+        if not self._app.should_stop:
+            await self._app.settle(DRAIN_S)
+        elif not self._drained.is_set():
+            self._app.hand_back()
+            await self._app.settle(self._app.settings.kafka.shutdown_s)
         await self.commit()
+        if self._app.should_stop:
+            self._drained.set()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit, then close the books."""
-        committed = {tp: self._committed_offset[tp] for tp in self._app.ledger}
-        callback = self._on_partitions_revoked
-
-        async def with_books(partitions: set[TP]) -> None:
-            self._committed_offset.update(committed)  # Faust has thrown them away by now
-            await callback(partitions)
-
-        self._on_partitions_revoked = with_books
+        """Commit, then close the books. The group waits for a worker that ends: else its running calls would be made
+        again."""
         try:
-            await super().on_partitions_revoked(revoked)
+            if self._app.should_stop:
+                await self._until_drained()
+            else:
+                await super().on_partitions_revoked(revoked)
         finally:
-            self._on_partitions_revoked = callback
             self._app.ledger.close(revoked)
             self._app.forget()
             for tp in revoked:
-                self._committed_offset.pop(tp, None)
+                self._committed.pop(tp, None)
             self._rereads.forget(revoked)
             self._lag.forget(revoked)
+
+    async def _until_drained(self) -> None:
+        try:
+            await asyncio.wait_for(self._drained.wait(), self._app.settings.kafka.shutdown_s + COMMIT_TIMEOUT_S)
+        except TimeoutError:
+            self.log.warning("the group waits no longer for what still runs")
+
+    def close(self) -> None:
+        """Faust's closes aiokafka's client from another loop than its own; ``stop`` does it all in order."""
 
     # 4. What was passed over is read again.
 

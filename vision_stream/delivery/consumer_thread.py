@@ -11,7 +11,10 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from vision_stream.delivery.marks import Place
+
 COMMIT_TIMEOUT_S = 10.0  # aiokafka itself tries for ever while the broker is away
+LEAVE_TIMEOUT_S = 3.0  # for a goodbye to the group; without it the others wait for the session's end
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -39,15 +42,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if position is not None and position == self._fetched_to.get(TopicPartition(*tp)):
                 fetcher.seek_to(TopicPartition(*tp), offset)
 
-    async def committed(self, partitions: Collection[TP]) -> dict[TP, int | None]:
-        """The committed offsets, in one request; None where nothing is committed."""
+    async def committed(self, partitions: Collection[TP]) -> dict[TP, Place]:
+        """What is committed, in one request; nothing for a partition of which nothing is."""
         return await self.call_thread(self._committed, partitions)
 
-    async def _committed(self, partitions: Collection[TP]) -> dict[TP, int | None]:
+    async def _committed(self, partitions: Collection[TP]) -> dict[TP, Place]:
         coordinator: Any = self._ensure_consumer()._coordinator
         wanted = [TopicPartition(*tp) for tp in partitions]
         known = await coordinator.fetch_committed_offsets(wanted) if wanted else {}
-        return {tp: known[tp].offset if tp in known and known[tp].offset >= 0 else None for tp in partitions}
+        found = {tp: known[tp] for tp in partitions if tp in known}
+        return {tp: Place.of(at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
 
     async def go_to(self, places: Mapping[TP, int]) -> None:
         """Seek; a partition that is no longer ours is left alone."""
@@ -67,10 +71,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return None
         return subscription.subscription.assignment.state_value(tp)._position
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def commit_places(self, places: Mapping[TP, Place]) -> bool:
         """Commit; False where that failed. Faust ends the worker for it; here the next commit tries again."""
+        return await self.call_thread(self._commit_places, places)
+
+    async def _commit_places(self, places: Mapping[TP, Place]) -> bool:
         consumer, assigned = self._ensure_consumer(), self.assignment()
-        wanted = {TopicPartition(*tp): OffsetAndMetadata(o, "") for tp, o in offsets.items() if tp in assigned}
+        wanted = {
+            TopicPartition(*tp): OffsetAndMetadata(at.offset, at.marks) for tp, at in places.items() if tp in assigned
+        }
         if not wanted:
             return False
         try:
@@ -78,4 +87,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             self.log.warning("offsets not committed yet: %r", error)
             return False
-        return len(wanted) == len(offsets)
+        return len(wanted) == len(places)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """A worker that ends does not join the group again: what it would be given, it would take from the others."""
+        await super().on_partitions_revoked(revoked)
+        if self.app.should_stop:
+            raise asyncio.CancelledError  # of aiokafka's coordination; its end leaves the group
+
+    async def on_thread_stop(self) -> None:
+        try:
+            await asyncio.wait_for(super().on_thread_stop(), LEAVE_TIMEOUT_S)
+        except TimeoutError:
+            self.log.warning("left without a word to the group: no answer in %s s", LEAVE_TIMEOUT_S)

@@ -21,25 +21,28 @@ class PartitionLedger:
 
     __slots__ = ("_finished", "_holes", "_refused", "_running", "committable", "newest")
 
-    def __init__(self, committable: int) -> None:
+    def __init__(self, committable: int, done: Iterable[int] = ()) -> None:
+        """``done``: offsets behind ``committable`` that were finished before, by whoever had the partition then."""
         self.committable = committable
         self.newest = committable - 1  # the highest offset taken or proved not to exist
         self._running: dict[int, float] = {}  # offset: the message's time stamp
-        self._finished: set[int] = set()
+        self._finished = {offset for offset in done if offset > committable}
         self._holes: dict[int, int] = {}  # first offset that the log does not have: the next that it has
         self._refused = False
 
     def take(self, offset: int, timestamp: float = 0.0) -> bool:
         """Start work on ``offset``; False where that has happened before (read twice, worked on once), and where
         something before it has not been taken (see ``missing``)."""
-        if offset < self.committable or offset in self._running or offset in self._finished:
+        if offset < self.committable or offset in self._running:
             return False
         if offset > self.newest + 1:
             self._refused = True
             return False
-        self._running[offset] = timestamp
         if offset == self.newest + 1:
             self.newest, self._refused = offset, False
+        if offset in self._finished:
+            return False
+        self._running[offset] = timestamp
         return True
 
     def finish(self, offset: int) -> list[int]:
@@ -80,6 +83,11 @@ class PartitionLedger:
     def running(self) -> int:
         return len(self._running)
 
+    @property
+    def done(self) -> frozenset[int]:
+        """Finished offsets behind ``committable``."""
+        return frozenset(self._finished)
+
     def _advance(self) -> list[int]:
         acked = []
         while True:
@@ -99,11 +107,12 @@ class OffsetLedger(Generic[P]):
     def __init__(self) -> None:
         self._open: dict[P, tuple[int, PartitionLedger]] = {}
 
-    def open(self, partition: P, generation: int, committed: int) -> None:
-        """Begin a generation at ``committed``, the next offset to read; nothing changes where it is open already."""
+    def open(self, partition: P, generation: int, committed: int, done: Iterable[int] = ()) -> None:
+        """Begin a generation at ``committed``, the next offset to read, with what is ``done`` behind it; nothing
+        changes where it is open already."""
         held = self._open.get(partition)
         if held is None or held[0] != generation:
-            self._open[partition] = generation, PartitionLedger(committed)
+            self._open[partition] = generation, PartitionLedger(committed, done)
 
     def close(self, partitions: Iterable[P]) -> None:
         """The partitions are revoked: what still runs can no longer be acked."""

@@ -64,6 +64,7 @@ class Stage:
     def __init__(self, app: App, name: str, in_flight: int, span: int) -> None:
         self.name = name
         self.waiting = False  # for a message: nothing taken waits for room
+        self.closed = False  # nothing more is taken: the worker ends
         self.topics: frozenset[str] = frozenset()
         self._app = app
         self._slots = asyncio.Semaphore(in_flight)
@@ -105,7 +106,7 @@ class Stage:
 
     def _take(self, stream: StreamT, event: EventT, handler: Handler, one_a_key: KeyLocks | None) -> None:
         record = Record.of(event)
-        if not self._app.ledger.take(record.tp, record.generation, record.offset, record.timestamp):
+        if self.closed or not self._app.ledger.take(record.tp, record.generation, record.offset, record.timestamp):
             return
         self._unacked[record.tp, record.generation, record.offset] = stream, event  # keeps the event alive, see below
         self._changed()

@@ -169,6 +169,11 @@ class LLMScheduler:
         for key in self._keys.values():
             register_secret(key.api_key.get_secret_value())
 
+    def hand_back(self) -> None:
+        """The process ends: calls under way go on, tasks that wait for a key are cancelled."""
+        if self._room is not None:
+            self._room.shut()
+
     async def close(self) -> None:
         self._unsubscribe()
         await self._hedges.close()
