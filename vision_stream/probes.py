@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -69,7 +70,8 @@ def app(of: Probes = probes) -> Callable[..., Iterable[bytes]]:
             return metrics_page(environ, start_response)
         wrong = page()
         start_response("503 Service Unavailable" if wrong else "200 OK", [("Content-Type", "application/json")])
-        return [json.dumps({"status": "wrong", **wrong} if wrong else {"status": "ok"}).encode()]
+        status = {"status": "wrong", **wrong} if wrong else {"status": "ok"}
+        return [json.dumps(status | {"pid": os.getpid()}).encode()]
 
     return answer
 

@@ -56,8 +56,12 @@ class ServerProcess:
         self._environ = environ or {}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Run the program. Raises VisionStreamError where it cannot be run."""
+    def start(self, output: int | None = None) -> None:
+        """Run the program, its output in the file descriptor ``output`` where one is given, else in its log.
+
+        Raises:
+            VisionStreamError: it cannot be run.
+        """
         self._log.parent.mkdir(parents=True, exist_ok=True)
         argv = self._argv
         if sys.platform == "linux":
@@ -67,7 +71,7 @@ class ServerProcess:
                 self._process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
+                    stdout=log if output is None else output,
                     stderr=subprocess.STDOUT,
                     cwd=self._cwd,
                     env={**os.environ, **self._environ},
@@ -103,7 +107,8 @@ class ServerProcess:
         """Ask it to end, wake it where it is stopped, and kill it where it has not ended in ``within_s`` seconds."""
         try:
             self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)
+            if sys.platform != "win32":
+                self._signal(signal.SIGCONT)
             await self.wait(within_s=within_s)
         finally:
             self.kill()
@@ -111,7 +116,7 @@ class ServerProcess:
     def kill(self) -> None:
         """SIGKILL it, and see its end; nothing where it does not run."""
         if self._process is not None and self.running:
-            self._signal(signal.SIGKILL)
+            self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=5)  # milliseconds: SIGKILL waits for nothing but the kernel
 

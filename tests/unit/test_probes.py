@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,13 +81,13 @@ async def test_healthz_says_from_outside_that_the_loop_hangs():
     with served(of) as url:
         background.spawn(of.beat("worker"), name="beat")
         await eventually(lambda: of._beats)
-        assert await asyncio.to_thread(get, f"{url}/healthz") == (200, {"status": "ok"})
+        assert await asyncio.to_thread(get, f"{url}/healthz") == (200, {"status": "ok", "pid": os.getpid()})
 
         clock.now += WEDGED_S + 1
         status, said = get(f"{url}/healthz")  # holds the loop, as a blocking call in it would
 
         assert status == 503
-        assert said == {"status": "wrong", "worker": "no beat for 31 s"}
+        assert said == {"status": "wrong", "worker": "no beat for 31 s", "pid": os.getpid()}
         await background.close()
 
 
@@ -94,9 +95,9 @@ def test_readyz_names_what_keeps_the_process_from_its_work():
     of, reasons = Probes(), ["the group rebalances", None]
     of.require("faust", lambda: reasons[0])
     with served(of) as url:
-        assert get(f"{url}/readyz") == (503, {"status": "wrong", "faust": "the group rebalances"})
+        assert get(f"{url}/readyz") == (503, {"status": "wrong", "faust": "the group rebalances", "pid": os.getpid()})
         reasons.pop(0)
-        assert get(f"{url}/readyz") == (200, {"status": "ok"})
+        assert get(f"{url}/readyz") == (200, {"status": "ok", "pid": os.getpid()})
 
 
 def test_metrics_stand_beside_them():

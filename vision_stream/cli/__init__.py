@@ -20,6 +20,7 @@ COMMANDS = (
     "capture",
     "gateway",
     "broker",
+    "services",
     "topics",
     "audit",
     "dead_letters",
