@@ -27,7 +27,8 @@ from vision_stream.delivery.ownership import FencedTables
 from vision_stream.delivery.produce import Outbox, Producer
 from vision_stream.delivery.stage import Stage
 from vision_stream.errors import VisionStreamError
-from vision_stream.settings import Settings, TopicsSettings
+from vision_stream.kafka_client import client_options
+from vision_stream.settings import KafkaSettings, Settings, TopicsSettings
 from vision_stream.stores.open import Stores, open_stores
 from vision_stream.worker import Worker, check_modules
 
@@ -46,6 +47,7 @@ class App(faust.App):
         self.ledger: OffsetLedger[TP] = OffsetLedger()
         self.stages: dict[str, Stage] = {}
         self.reports: dict[str, Callable[[], Any]] = {}  # what else the stats page shows
+        self.waits: list[Callable[[], None]] = []  # called at the worker's end: break off what has only waited so far
         self._flow = Flow()
         self._resources: list[Resource[Any]] = []
         self._opened = AsyncExitStack()
@@ -89,6 +91,13 @@ class App(faust.App):
     async def settle(self, within_s: float) -> None:
         """Let the running work end, and break off what takes longer."""
         await asyncio.gather(*(stage.settle(within_s) for stage in self.stages.values()))
+
+    def hand_back(self) -> None:
+        """The worker ends: take nothing more, and leave what has not begun yet to the next one."""
+        for stage in self.stages.values():
+            stage.closed = True
+        for break_off in self.waits:
+            break_off()
 
     def forget(self) -> None:
         for stage in self.stages.values():
@@ -155,6 +164,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     kafka = settings.kafka
     return {
         "broker": [URL(f"kafka://{server}") for server in kafka.bootstrap_servers],
+        "broker_credentials": _credentials(kafka),
         "store": "memory://",
         "datadir": Path(settings.data_dir) / "faust",
         "autodiscover": lambda: [f"agents.{role}" for role in settings.stream_roles],
@@ -170,7 +180,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "broker_commit_interval": 1.0,
         "broker_max_poll_records": 500,  # at or under a fifth of the next, or one slow agent starves the others
         "stream_buffer_maxsize": 4096,
-        "stream_wait_empty": True,  # bounded by the consumer's DRAIN_S
+        "stream_wait_empty": True,  # bounded by the consumer
         "consumer_auto_offset_reset": "earliest",
         "producer_linger": 0,
         "producer_acks": -1,
@@ -186,6 +196,19 @@ def _options(settings: Settings) -> dict[str, Any]:
         "web_router_enabled": False,
         "worker_redirect_stdouts": False,
     }
+
+
+def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    options = client_options(kafka)
+    context = options["ssl_context"]
+    if kafka.security.uses_sasl:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
 
 
 def create(settings: Settings) -> App:

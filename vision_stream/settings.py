@@ -348,6 +348,22 @@ class GatewaySettings(Section):
         default=None, description="wanted as `Authorization: Bearer` or `?token=` where set"
     )
     allowed_origins: tuple[str, ...] = Field(default=(), description="of browsers, beside the gateway's own")
+    certificate_file: str | None = Field(
+        default=None, description="PEM of the gateway's certificate and its chain: https and wss instead of http and ws"
+    )
+    key_file: str | None = Field(default=None, description="PEM of its key, without a passphrase")
+
+    @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> GatewaySettings:
+        if bool(self.certificate_file) != bool(self.key_file):
+            missing = "key_file" if self.certificate_file else "certificate_file"
+            raise contradiction(
+                (missing,),
+                found=f"no {missing} beside the other of the two",
+                allowed="certificate_file and key_file, or neither",
+                remedy=f"set {missing}",
+            )
+        return self
 
 
 class PrometheusSettings(Section):

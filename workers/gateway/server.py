@@ -21,6 +21,7 @@ from workers.gateway import dashboard, health, keys, rest, websocket
 from workers.gateway.access import Access, check_exposure
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
+from workers.gateway.tls import tls
 
 STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 64 * 1024
@@ -142,11 +143,12 @@ def _http_logger() -> logging.Logger:
 class Serving:
     host: str
     port: int
+    encrypted: bool = False
 
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self.encrypted else 'http'}://{host}:{self.port}"
 
 
 @asynccontextmanager
@@ -154,7 +156,7 @@ async def serving(app: web.Application) -> AsyncIterator[Serving]:
     """Listen as ``settings.gateway`` says until the block ends; port 0 takes a free one.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or the certificate not used.
     """
     where = app[keys.SETTINGS].gateway
     runner = web.AppRunner(
@@ -166,14 +168,15 @@ async def serving(app: web.Application) -> AsyncIterator[Serving]:
     )
     await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, where.host, where.port).start()
-        except OSError as error:
-            raise ConfigError(
-                f"the gateway cannot listen on {where.host}:{where.port}: {error.strerror or error}",
-                remedy="end what uses the port, or choose another with --port or ALGO_GATEWAY_PORT",
-            ) from error
-        port = runner.addresses[0][1]
-        yield Serving(where.host, port)
+        async with tls(where) as context:
+            try:
+                await web.TCPSite(runner, where.host, where.port, ssl_context=context).start()
+            except OSError as error:
+                raise ConfigError(
+                    f"the gateway cannot listen on {where.host}:{where.port}: {error.strerror or error}",
+                    remedy="end what uses the port, or choose another with --port or ALGO_GATEWAY_PORT",
+                ) from error
+            port = runner.addresses[0][1]
+            yield Serving(where.host, port, encrypted=context is not None)
     finally:
         await runner.cleanup()
