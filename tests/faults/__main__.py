@@ -15,6 +15,7 @@ from tests.faults.rows import ROWS
 from tests.faults.suite import ledger
 from tests.faults.suite.plan import Round, choose, rounds
 from tests.faults.suite.play import play_all
+from vision_stream import logs
 
 
 def main() -> int:
@@ -32,6 +33,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{len(planned)} rounds, seed {seed}", flush=True)
+    logs.setup("CRITICAL", "text")  # the clients' own words while a broker is away: a line each 0.1 s
     return asyncio.run(_play(planned, options.minutes, options.record))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,19 @@ class WorkerEnded(Exception):
 class Worker:
     """One `faust -A vision_stream worker`."""
 
-    def __init__(self, name: str, environ: dict[str, str], directory: Path, app: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        environ: dict[str, str],
+        directory: Path,
+        app: str,
+        enter: Sequence[str] = (),
+        version: Path = ROOT,
+    ) -> None:
         (self.port,) = free_ports(1)
-        argv = (sys.executable, "-m", "faust", "-A", app, "worker", "--web-port", str(self.port))
+        argv = (*enter, sys.executable, "-m", "faust", "-A", app, "worker", "--web-port", str(self.port))
         self.log = directory / f"{name}.log"
-        self.process = ServerProcess(name, argv, log=self.log, cwd=ROOT, environ=environ)
+        self.process = ServerProcess(name, argv, log=self.log, cwd=version, environ=environ)
         self.name = name
 
     async def start(self, *, until_ready: bool = True) -> None:
@@ -82,9 +90,22 @@ class World:
         self._environ = environ
         self._workers: list[Worker] = []
 
-    def worker(self, name: str, *, app: str = "vision_stream", **environ: str) -> Worker:
-        """A worker that does not run yet; the world ends it."""
-        worker = Worker(name, self._environ | environ, self.directory, app)
+    def worker(
+        self,
+        name: str,
+        *,
+        app: str = "vision_stream",
+        enter: Sequence[str] = (),
+        version: Path = ROOT,
+        **environ: str,
+    ) -> Worker:
+        """A worker that does not run yet; the world ends it.
+
+        Args:
+            enter: comes before its command line, such as a program that enters a namespace and becomes the worker.
+            version: root of the source tree that it runs.
+        """
+        worker = Worker(name, self._environ | environ, self.directory, app, enter, version)
         self._workers.append(worker)
         return worker
 

@@ -16,6 +16,7 @@ from tests.faults.suite.plan import Round, blocks
 from tests.faults.suite.row import Setting
 from tests.faults.suite.run import audit_whole, play
 from tests.faults.suite.scene import open_scene
+from tests.faults.suite.surroundings import missing
 
 Say = Callable[[str], None]
 
@@ -27,6 +28,9 @@ async def play_all(planned: Sequence[Round], *, until: float | None = None, say:
         until: monotonic time from which on no round begins.
     """
     for setting, block in blocks(planned):
+        if why := missing(setting):
+            say(f"left out, as this machine cannot play them: {', '.join(one.row.name for one in block)}: {why}")
+            continue
         waiting = list(block)
         while waiting and (until is None or time.monotonic() < until):
             async for record in _on_one_scene(setting, waiting, until, say):

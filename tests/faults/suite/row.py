@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.faults.suite.scene import Scene
 
 Fault = Callable[["Scene", random.Random], Awaitable[None]]
+Mend = Callable[["Scene"], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Setting:
     llm_latency: str = "lognormal:0.3,1.0"  # seconds, or median and 95th percentile
     environ: tuple[tuple[str, str], ...] = ()  # of the workers
     partitions: int = 4
+    network: bool = False  # worker b in a network of its own, see `tools.namespace`
+    clock: bool = False  # worker b with a clock of its own, see `tools.clock`
+    broker_disk_mb: int = 0  # the brokers' data on a disk of this size; 0: of this machine
+    data_disk_mb: int = 0  # the workers' data_dir likewise
     private: bool = False  # made for one round, and dropped after it
 
 
@@ -32,7 +37,8 @@ class Row:
 
     ``fault`` is called under load, makes its fault at a random moment and returns as soon as that is over: what was
     killed is started again, not yet ready. All its chance is from the ``Random`` that it is given. It raises
-    AssertionError where what it caused was not as it should be, such as an exit code.
+    AssertionError where what it caused was not as it should be, such as an exit code. ``mend`` comes after recovery,
+    for a fault that does not pass by itself.
     """
 
     name: str  # "F1", a variant "F6.three-nodes"
@@ -41,6 +47,7 @@ class Row:
     recovers_within_s: float  # asked of the 95th percentile
     setting: Setting = Setting()
     about_s: float = 15.0  # what a round takes: for choosing CI's rows
+    mend: Mend | None = None
 
     @property
     def family(self) -> str:

@@ -9,16 +9,22 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
+from aiokafka.errors import KafkaError
+
 from tests.faults.harness import Findings, committed
+from tests.faults.harness.world import WorkerEnded
 from tests.faults.suite.ledger import Record, head, now, versions
 from tests.faults.suite.row import Row
 from tests.faults.suite.scene import Scene
 from tests.waiting import eventually
+from vision_stream.errors import VisionStreamError
+from vision_stream.simulators.llm.calls import Call
 
 FAULT_WITHIN_S = 180.0
 RECOVERED_WITHIN_S = 60.0
 THROUGH_WITHIN_S = 60.0
 COMMITTED_WITHIN_S = 20.0
+ENDS_WITHIN_S = 30.0  # a worker that was asked to
 BEFORE = (20, 60)  # detections of steady load: 1 to 3 s
 ANSWERED = (0, 200)  # statuses of calls that cost: the client was gone, or got its answer
 
@@ -37,7 +43,7 @@ class Measured:
 
 async def play(scene: Scene, row: Row, seed: int) -> Record:
     """Play a round; its record says in ``failed`` what went wrong. The scene is as new after a round that went well."""
-    scene.rng, scene.events, scene.began = random.Random(f"{seed}/{row.name}"), [], time.monotonic()
+    scene.begin(random.Random(f"{seed}/{row.name}"))
     before = _Counts(scene, await scene.llm_calls())
     measured, failed, fault_s = Measured(), "", 0.0
     scene.cameras.resume()
@@ -50,8 +56,11 @@ async def play(scene: Scene, row: Row, seed: int) -> Record:
         fault_s = time.monotonic() - began
         scene.event("over")
         await _recover(scene, began + fault_s, measured)
+        if row.mend is not None:
+            await row.mend(scene)
+        await _settle_workers(scene)
         await _come_through(scene, before.detections)
-    except (AssertionError, TimeoutError, RoundFailed) as error:
+    except (AssertionError, TimeoutError, RoundFailed, WorkerEnded, VisionStreamError, KafkaError) as error:
         failed = f"{type(error).__name__}: {error}"
     found = before.found(scene)
     after = _Counts(scene, await _calls_or_none(scene))
@@ -82,7 +91,7 @@ async def audit_whole(scene: Scene) -> str:
 
 
 async def _recover(scene: Scene, ended: float, measured: Measured) -> None:
-    """Wait until each camera had a verdict on a detection sent after the fault's end, and all workers take part."""
+    """Wait until each camera had a verdict on a detection that was sent after the fault's end."""
     heard_from = len(scene.auditor.heard)
     waiting = set(scene.cameras.camera_ids)
 
@@ -102,6 +111,14 @@ async def _recover(scene: Scene, ended: float, measured: Measured) -> None:
         await eventually(each_camera, RECOVERED_WITHIN_S)
     if waiting:
         raise RoundFailed(f"no new verdict within {RECOVERED_WITHIN_S:g} s for {sorted(waiting)}")
+
+
+async def _settle_workers(scene: Scene) -> None:
+    """Who was asked to end has ended; all others take part."""
+    for worker in scene.leaving:
+        status = await worker.process.wait(within_s=ENDS_WITHIN_S)
+        if status != 0:
+            raise RoundFailed(f"{worker.name}, asked to end, has status {status}:\n{worker.process.tail(40)}")
     await scene.all_ready()
 
 
@@ -118,7 +135,7 @@ async def _come_through(scene: Scene, already: int) -> None:
 class _Counts:
     """Totals of a scene at a moment without load; a round's are the difference of two."""
 
-    def __init__(self, scene: Scene, calls: list) -> None:
+    def __init__(self, scene: Scene, calls: list[Call]) -> None:
         auditor = scene.auditor
         self.detections = len(scene.cameras.taken)
         self.tasks = len(auditor.tasks)
@@ -130,7 +147,7 @@ class _Counts:
         return scene.auditor.findings(list(scene.cameras.taken.values())[self.detections :])
 
 
-async def _calls_or_none(scene: Scene) -> list:
+async def _calls_or_none(scene: Scene) -> list[Call]:
     try:
         return await scene.llm_calls()
     except Exception:

@@ -17,6 +17,7 @@ from tests.faults.harness import Auditor, Cameras, World, open_world
 from tests.faults.harness.audit import Heard
 from tests.faults.harness.world import Worker
 from tests.faults.suite.row import Setting
+from tests.faults.suite.surroundings import Surroundings, ports_of
 from tests.waiting import eventually
 from vision_stream import topics
 from vision_stream.broker import KafkaBroker
@@ -45,6 +46,8 @@ class Scene:
     cameras: Cameras
     auditor: Auditor
     workers: dict[str, Worker]  # those that should run, by name: "a", "b", or "task_generator-a" ...
+    around: Surroundings
+    leaving: list[Worker] = field(default_factory=list)  # asked to end this round
     rng: random.Random = field(default_factory=random.Random)  # this round's
     events: list[str] = field(default_factory=list)  # this round's
     began: float = 0.0  # of the round, monotonic
@@ -53,6 +56,10 @@ class Scene:
     def llm(self) -> ServerProcess:
         return self.world.llm
 
+    def begin(self, rng: random.Random) -> None:
+        """A round."""
+        self.rng, self.events, self.leaving, self.began = rng, [], [], time.monotonic()
+
     def event(self, text: str) -> None:
         """Say what was done, for the round's record."""
         self.events.append(f"{time.monotonic() - self.began:.1f} {text}")
@@ -60,8 +67,17 @@ class Scene:
     def add_worker(self, name: str, role: Role | None = None, **environ: str) -> Worker:
         """One more worker, to be started; of ``role`` alone, else a whole one."""
         roles = {"ALGO_STREAM_ROLES": role} if role else {}
-        self.workers[name] = self.world.worker(name, **dict(self.setting.environ), **roles, **environ)
+        around = self.around.environ(name)
+        self.workers[name] = self.world.worker(
+            name, enter=self.around.enter(name), **dict(self.setting.environ), **around, **roles, **environ
+        )
         return self.workers[name]
+
+    def remove_worker(self, name: str) -> Worker:
+        """It should not run any more: the fault asks it to end, the round sees whether it does, with status 0."""
+        worker = self.workers.pop(name)
+        self.leaving.append(worker)
+        return worker
 
     async def grown(self, by: int, within_s: float = 30.0) -> None:
         """Let the load bring ``by`` more detections."""
@@ -100,13 +116,17 @@ class Scene:
 async def open_scene(setting: Setting, directory: Path, seed: int) -> AsyncIterator[Scene]:
     """Brokers, LLM, workers that are ready, load and auditor; all end with the block."""
     async with AsyncExitStack() as stack:
+        around = Surroundings()
+        await around.bring_disks(setting, directory, stack)
         redis = await stack.enter_async_context(RedisServer()) if setting.redis else None
         kafka = await stack.enter_async_context(KafkaBroker(directory / "kafka", nodes=setting.nodes))
         settings = settings_of(setting, kafka, redis)
         world = await stack.enter_async_context(open_world(settings, directory, latency=setting.llm_latency))
+        servers = (*ports_of(kafka), *ports_of(redis), int(world.llm_url.rpartition(":")[2]))
+        await around.bring_apart(setting, directory, servers, stack)
         auditor = await stack.enter_async_context(Auditor(settings))
         cameras = Cameras(settings, cameras=CAMERAS, per_s=LOAD_PER_S, seed=seed)
-        scene = Scene(setting, settings, directory, world, kafka, redis, cameras, auditor, workers={})
+        scene = Scene(setting, settings, directory, world, kafka, redis, cameras, auditor, workers={}, around=around)
         await _start_workers(scene)
         await stack.enter_async_context(cameras)
         yield scene
@@ -120,6 +140,7 @@ async def _start_workers(scene: Scene) -> None:
         else:
             scene.add_worker(which)
     for worker in scene.workers.values():
+        await scene.around.let_in(worker)
         await worker.start(until_ready=False)
     await scene.all_ready()
 
