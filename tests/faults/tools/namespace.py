@@ -1,7 +1,7 @@
 """A network of a process's own, so that its ways can be cut while all others' stay.
 
 Both ends keep their 127.0.0.1: a connection from within to one of the ``servers`` (ports of ours) is led over a pair of
-virtual interfaces to 127.0.0.1 out here, and one from here to one of the ``listeners`` to 127.0.0.1 in there. TCP runs
+virtual interfaces to 127.0.0.1 out here, and one from here to a port that was let in to 127.0.0.1 in there. TCP runs
 end to end, so that what is cut is noticed as late as on a real network: packets vanish, nobody is told.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,30 +37,33 @@ table ip cut {{
 _OUTSIDE = """
 table ip {name} {{
   chain here {{ type nat hook prerouting priority -100; iifname "{name}" dnat to 127.0.0.1; }}
-  chain there {{ type nat hook output priority -100; {listeners} }}
+  chain there {{ type nat hook output priority -100; }}
   chain from {{ type nat hook postrouting priority 100; oifname "{name}" masquerade; }}
 }}
 """
 
 
 def missing() -> str:
-    return commands.missing("ip", "nft", "sysctl", root=True)
+    return commands.missing("ip", "nft", "nsenter", "sysctl", root=True)
 
 
 class Namespace:
-    """``async with Namespace(servers=[kafka, llm], listeners=[web]) as network``; run ``(*network.enter, program)``."""
+    """``async with Namespace(servers=[kafka, llm]) as network``; run ``(*network.enter, program)`` with its whole path.
 
-    def __init__(self, *, servers: Sequence[int], listeners: Sequence[int]) -> None:
+    What the program listens on out here: ``let_in``.
+    """
+
+    def __init__(self, *, servers: Sequence[int]) -> None:
         number = next(_numbers)
         self.name = f"{PREFIX}{os.getpid()}-{number}"
-        self._servers, self._listeners = servers, listeners
+        self._servers = servers
         first = 4 * ((os.getpid() * 8 + number) % (1 << 14))  # a /30 of 10.231.0.0/16
         self._outside, self._within = (f"10.231.{(first + n) >> 8}.{(first + n) & 255}" for n in (1, 2))
 
     @property
     def enter(self) -> tuple[str, ...]:
         """Comes before a program's command line; becomes the program, with the same process id."""
-        return ("ip", "netns", "exec", self.name)
+        return (str(shutil.which("nsenter")), f"--net=/run/netns/{self.name}")
 
     async def __aenter__(self) -> Self:
         await _sweep()
@@ -85,7 +89,11 @@ class Namespace:
         await run("sysctl", "-qw", f"net.ipv4.conf.{name}.route_localnet=1")
         await run(*self.enter, "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
         await self._rules(_WITHIN.format(servers=_led(self._servers, self._outside)))
-        await run("nft", "-f", "-", stdin=_OUTSIDE.format(name=name, listeners=_led(self._listeners, self._within)))
+        await run("nft", "-f", "-", stdin=_OUTSIDE.format(name=name))
+
+    async def let_in(self, port: int) -> None:
+        """Connections to this port of our 127.0.0.1 go in there from now on."""
+        await run("nft", "-f", "-", stdin=f"add rule ip {self.name} there {_led([port], self._within)}")
 
     async def cut(self, ports: Sequence[int], way: Way) -> None:
         """Packets to and from these ports of ours vanish from now on: only what leaves, only what arrives, or both."""
