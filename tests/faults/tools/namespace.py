@@ -2,7 +2,8 @@
 
 Both ends keep their 127.0.0.1: a connection from within to one of the ``servers`` (ports of ours) is led over a pair of
 virtual interfaces to 127.0.0.1 out here, and one from here to a port that was let in to 127.0.0.1 in there. TCP runs
-end to end, so that what is cut is noticed as late as on a real network: packets vanish, nobody is told.
+end to end, so that what is cut is noticed as late as on a real network: packets vanish, nobody is told. Servers see
+clients from 127.0.0.1, as they would without all this.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ table ip {name} {{
   chain here {{ type nat hook prerouting priority -100; iifname "{name}" dnat to 127.0.0.1; }}
   chain there {{ type nat hook output priority -100; }}
   chain from {{ type nat hook postrouting priority 100; oifname "{name}" masquerade; }}
+  chain seen {{ type nat hook input priority 100; iifname "{name}" snat to 127.0.0.1; }}
 }}
 """
 
