@@ -57,6 +57,7 @@ def keys_for(simulator: LLMSimulator, **fields: Any) -> tuple[KeySettings, ...]:
                 "model": "vision-sim",
                 "qps_limit": key.qps_limit,
                 "rpm_limit": key.rpm_limit,
+                "tpm_limit": key.tpm_limit,
                 **fields,
             },
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -153,7 +154,9 @@ async def test_a_load_test_may_go_without_pictures():
 # -- failures, by kind
 
 
-@pytest.mark.parametrize("fault", ["401", "403", "429", "500", "503", "timeout", "cut", "garbage", "redirect"])
+@pytest.mark.parametrize(
+    "fault", ["401", "403", "429", "500", "503", "timeout", "trickle", "cut", "garbage", "redirect"]
+)
 async def test_a_failing_key_costs_one_call_and_the_task_goes_to_another(fault):
     async with a_simulator("bad", "good") as simulator:
         simulator.fault(fault, keys=("bad",))
@@ -188,6 +191,48 @@ async def test_a_rate_limited_key_cools_for_as_long_as_the_provider_says_and_is_
             before = len(simulator.calls)
             await assess_all(scheduler, [a_task(n) for n in range(5)])
     assert len(simulator.calls) == before + 5
+
+
+@pytest.mark.parametrize("what", ["requests", "tokens"])
+async def test_a_rate_limited_key_cools_for_as_long_as_the_ratelimit_headers_say(what):
+    headers = {f"x-ratelimit-remaining-{what}": "0", f"x-ratelimit-reset-{what}": "450ms"}
+    async with a_simulator() as simulator, a_scheduler(keys_for(simulator), min_cooldown=5.0) as scheduler:
+        simulator.fault("429", times=1, headers=headers)
+        assert isinstance(await scheduler.assess(a_task()), Assessed)
+        first, second = simulator.calls
+    assert 0.45 <= second.at - first.at < 4.0  # not its 5 s of cooldown
+
+
+async def test_an_http_date_in_retry_after_is_waited_for():
+    async with a_simulator() as simulator, a_scheduler(keys_for(simulator), min_cooldown=0.1) as scheduler:
+        simulator.fault("429", times=1, retry_after="date")
+        assert isinstance(await scheduler.assess(a_task()), Assessed)
+        first, second = simulator.calls
+    assert second.at - first.at >= 0.9  # it names a whole second, about two on
+
+
+async def test_a_keys_tokens_of_a_minute_hold_against_an_endpoint_that_counts_them():
+    key = simulated("a", tpm_limit=20_000)
+    async with a_simulator(*key) as simulator, a_scheduler(keys_for(simulator)) as scheduler:
+        outcomes = await assess_all(scheduler, [a_task(n, deadline_in_s=1.5) for n in range(40)])
+    assert {call.status for call in simulator.calls} == {200}
+    assert {type(outcome) for outcome in outcomes} == {Assessed, Expired}
+    used = sum(call.input_tokens + call.output_tokens for call in simulator.calls)
+    assert 8_000 < used <= 20_000  # what was reserved too much comes back when an answer says what it took
+
+
+async def test_a_refused_connection_costs_one_call_and_the_task_goes_to_another():
+    async with a_simulator("good") as simulator:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            [good] = keys_for(simulator)
+            nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+            bad = good.model_copy(update={"id": "bad", "base_url": nowhere})
+            async with a_scheduler([bad, good], min_cooldown=10.0) as scheduler:
+                outcomes = [await scheduler.assess(a_task(n)) for n in range(4)]
+                found = states(scheduler)
+    assert [(type(outcome), outcome.attempts) for outcome in outcomes] == [(Assessed, 2)] + 3 * [(Assessed, 1)]
+    assert found == {"bad": "cooling", "good": "ready"}
 
 
 async def test_a_request_that_two_keys_cannot_serve_fails_and_leaves_the_keys_alone():

@@ -96,6 +96,33 @@ async def test_more_than_a_keys_minute_holds_gets_429(simulator):
     assert 55 < float(refused.value.response.headers["retry-after"]) <= 60
 
 
+async def test_every_answer_says_what_remains_of_a_keys_requests_and_tokens():
+    key = SimulatedKey("key-001", "sk-canary-1", rpm_limit=5, tpm_limit=3000)
+    options = SimulatorOptions(keys=(key,), latency=Fixed(0.0))
+    async with LLMSimulator(options) as simulator, a_client(simulator, key.secret) as client:
+        answer = await client.chat.completions.with_raw_response.create(
+            model="vision-sim", messages=[{"role": "user", "content": "hello"}], max_tokens=900
+        )
+        used = answer.parse().usage.total_tokens
+    found = {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit")}
+    assert (found["x-ratelimit-limit-requests"], found["x-ratelimit-remaining-requests"]) == ("5", "4")
+    assert (found["x-ratelimit-limit-tokens"], found["x-ratelimit-remaining-tokens"]) == ("3000", str(3000 - used))
+
+
+async def test_more_tokens_than_a_keys_minute_holds_get_429_that_says_when_there_is_room():
+    key = SimulatedKey("key-001", "sk-canary-1", tpm_limit=1000)
+    options = SimulatorOptions(keys=(key,), latency=Fixed(0.0))
+    async with LLMSimulator(options) as simulator, a_client(simulator, key.secret) as client:
+        await ask(client, max_tokens=900)
+        with pytest.raises(openai.RateLimitError) as refused:
+            await ask(client, max_tokens=990)
+        await ask(client, max_tokens=100)  # neither what was refused counts nor what was asked for too much
+    headers = refused.value.response.headers
+    assert headers["x-ratelimit-remaining-tokens"] == "0"
+    assert 55 < float(headers["x-ratelimit-reset-tokens"].removesuffix("s")) <= 60
+    assert 55 < float(headers["retry-after"]) <= 60
+
+
 async def test_the_same_text_is_always_judged_the_same_and_texts_differ(client):
     def level(answer) -> str:
         return msgspec.json.decode(answer.choices[0].message.content)["risk_level"]

@@ -3,6 +3,7 @@
 options     what it is told: keys with limits, latency, seed
 judgement   a request to a verdict: by the truth in a simulated picture, else by a hash of the text
 schema      a verdict to JSON that fits the schema asked for
+strict_limits   a key's limits, and the x-ratelimit headers
 faults      what goes wrong on demand
 calls       the log of every call, by key id, never the key
 server      the HTTP of it all: ``async with LLMSimulator(...) as sim: sim.base_url``

@@ -36,6 +36,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     share: Annotated[float, Meta(ge=0, le=1)] = 1.0  # of the calls
     times: Annotated[int, Meta(ge=1)] | None = None  # ends after so many
     retry_after: Annotated[str, Meta(max_length=40)] | None = None  # of a 429 or 503: seconds, or "date" for one 2 s on
+    headers: dict[str, str] = {}  # of any answer, beside its own: x-ratelimit-reset-requests, say
     delay_s: Annotated[float, Meta(ge=0, le=3600)] | None = None  # of "slow"
 
 

@@ -17,6 +17,7 @@ class SimulatedKey:
     secret: str = field(repr=False)
     qps_limit: float | None = None
     rpm_limit: int | None = None
+    tpm_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,11 @@ def parse_latency(text: str) -> Latency:
 
 
 def numbered_keys(
-    count: int, *, qps_limit: float | None = None, rpm_limit: int | None = None
+    count: int, *, qps_limit: float | None = None, rpm_limit: int | None = None, tpm_limit: int | None = None
 ) -> tuple[SimulatedKey, ...]:
     """``key-001`` with the secret ``sk-sim-001`` and so on."""
-    return tuple(SimulatedKey(f"key-{n:03}", f"sk-sim-{n:03}", qps_limit, rpm_limit) for n in range(1, count + 1))
+    limits = (qps_limit, rpm_limit, tpm_limit)
+    return tuple(SimulatedKey(f"key-{n:03}", f"sk-sim-{n:03}", *limits) for n in range(1, count + 1))
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from vision_stream.llm.limits import KeyLimits, key_limits
 from vision_stream.simulators.llm import judgement, schema
 from vision_stream.simulators.llm.calls import Call, CallLog
 from vision_stream.simulators.llm.faults import Fault, Faults
-from vision_stream.simulators.llm.options import SimulatedKey, SimulatorOptions
+from vision_stream.simulators.llm.options import SimulatorOptions
+from vision_stream.simulators.llm.strict_limits import StrictLimits
 
 MAX_BODY = 20 * 2**20
 NEVER_S = 3600.0  # longer than any client waits
@@ -48,7 +48,7 @@ class LLMSimulator:
         self._rng = random.Random(self.options.seed)
         self._faults = Faults(self._rng)
         self._keys = {key.secret: key for key in self.options.keys}
-        self._limits = {key.id: _strict(key) for key in self.options.keys}
+        self._limits = {key.id: StrictLimits(key) for key in self.options.keys}
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -118,17 +118,16 @@ class LLMSimulator:
             return _error("401")
         record["key"] = key.id
         limits = self._limits[key.id]
-        if limits.free_at() > began:
-            return _error("429", {"Retry-After": f"{limits.free_at() - began:.3f}"})
-        limits.take(began)
+        if not limits.take_call(began):
+            return _error("429", limits.refusal(began))
         fault = self._faults.hit(key.id)
         record["fault"] = (fault.fault or "") if fault else ""
         if fault is not None and fault.fault in ERRORS:
-            return _error(fault.fault, _retry_after(fault))
-        return await self._judged(request, record, fault, _remaining(limits, began))
+            return _error(fault.fault, {**limits.headers(began), **_retry_after(fault), **fault.headers})
+        return await self._judged(request, record, fault, limits)
 
     async def _judged(
-        self, request: web.Request, record: dict[str, Any], fault: Fault | None, headers: dict[str, str]
+        self, request: web.Request, record: dict[str, Any], fault: Fault | None, limits: StrictLimits
     ) -> web.StreamResponse:
         try:
             body = _body_decoder.decode(await request.read())
@@ -140,6 +139,11 @@ class LLMSimulator:
             return _error("400", message=asked.picture_error)
         if not self._accepts(wanted.get("type")):
             return _error("400", message=f"Invalid parameter: response_format {wanted.get('type')!r} is not supported")
+        now = time.monotonic()
+        wants = judgement.tokens(asked, "")[0] + int(body.get("max_tokens") or 0)
+        reserved = limits.take_tokens(wants, now)
+        if reserved is None:
+            return _error("429", limits.refusal(now, wants))
         verdict = await self._verdict(asked)
         if fault is not None and fault.fault == "lying":
             verdict = judgement.lie(verdict)
@@ -148,6 +152,8 @@ class LLMSimulator:
         await self._think(fault)
         answer = _content(verdict, wanted)
         record["input_tokens"], record["output_tokens"] = judgement.tokens(asked, answer)
+        limits.correct_tokens(reserved, record["input_tokens"] + record["output_tokens"])
+        headers = {**limits.headers(time.monotonic()), **(fault.headers if fault else {})}
         return await _respond(request, _completion(record, answer), headers, fault, record)
 
     def _accepts(self, kind: Any) -> bool:
@@ -194,21 +200,6 @@ class LLMSimulator:
             return web.json_response({"error": "since is epoch seconds"}, status=400)
         body = {"total": self.log.total, "calls": self.log.since(since)}
         return web.Response(body=msgspec.json.encode(body), content_type="application/json")
-
-
-def _strict(key: SimulatedKey) -> KeyLimits:
-    return key_limits(key.qps_limit, key.rpm_limit, jitter_s=0.0)
-
-
-def _remaining(limits: KeyLimits, now: float) -> dict[str, str]:
-    if not limits.windows:
-        return {}
-    window = max(limits.windows, key=lambda window: window.span_s)
-    return {
-        "x-ratelimit-limit-requests": str(window.limit),
-        "x-ratelimit-remaining-requests": str(window.limit - window.used(now)),
-        "x-ratelimit-reset-requests": f"{max(0.0, window.free_at() - now):.3f}s",
-    }
 
 
 def _retry_after(fault: Fault) -> dict[str, str]:
