@@ -17,7 +17,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vision_stream import kafka_jars
@@ -46,8 +46,15 @@ class KafkaBroker:
         start_within_s: float = 60.0,
         heap_mb: int = 256,
         long_running: bool = False,
+        properties: Mapping[str, object] | None = None,
+        format_options: Sequence[str] = (),
     ) -> None:
-        """``long_running``: slower to start, faster once it is warm."""
+        """
+        Args:
+            long_running: slower to start, faster once it is warm.
+            properties: what ``server.properties`` of each node says besides, or instead.
+            format_options: of Kafka's storage tool, as ``--add-scram``.
+        """
         if nodes not in (1, 3):
             raise ConfigError(f"a broker of {nodes} nodes", remedy="1, or 3 to survive the loss of one")
         self._given_dir = Path(data_dir).resolve() if data_dir is not None else None
@@ -57,6 +64,8 @@ class KafkaBroker:
         self._within_s = start_within_s
         self._heap_mb = heap_mb
         self._long_running = long_running
+        self._properties = dict(properties or {})
+        self._format_options = tuple(format_options)
         self._nodes: tuple[Node, ...] = ()
         self._processes: tuple[ServerProcess, ...] = ()
         self._killed: frozenset[int] = frozenset()  # node numbers
@@ -136,10 +145,14 @@ class KafkaBroker:
         home = self._home(node)
         home.mkdir(parents=True, exist_ok=True)
         (home / "log4j2.properties").write_text(LOG4J2)
-        (home / "server.properties").write_text(server_properties(node, self._nodes, str(home / "data")))
+        (home / "server.properties").write_text(
+            server_properties(node, self._nodes, str(home / "data"), self._properties)
+        )
         if (home / "data" / "meta.properties").exists():
             return
-        tool = self._process(node, "kafka.tools.StorageTool", class_path, "format", "-t", cluster_id, "-c")
+        tool = self._process(
+            node, "kafka.tools.StorageTool", class_path, "format", *self._format_options, "-t", cluster_id, "-c"
+        )
         tool.start()
         try:
             status = await tool.wait(within_s=FORMAT_WITHIN_S)

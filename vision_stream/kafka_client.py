@@ -31,6 +31,16 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     return options
 
 
+def host_and_port(server: str) -> tuple[str, int]:
+    """Of one of ``bootstrap_servers``; 9092 where it names no port.
+
+    >>> host_and_port("kafka"), host_and_port("[::1]:9093")
+    (('kafka', 9092), ('::1', 9093))
+    """
+    host, _, port = server.rpartition(":") if ":" in server.rpartition("]")[2] else (server, "", "9092")
+    return host.strip("[]"), int(port)
+
+
 def ssl_context(security: KafkaSecuritySettings) -> ssl.SSLContext | None:
     """What the connection is encrypted with; None: it is not.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 # Kafka's start-up says 1,400 lines at INFO; what explains a failure is at WARN and above.
@@ -34,8 +35,13 @@ class Node(NamedTuple):
     controller_port: int
 
 
-def server_properties(node: Node, cluster: Sequence[Node], log_dir: str) -> str:
-    """``server.properties`` of one node of a KRaft cluster whose nodes are all broker and controller."""
+def server_properties(
+    node: Node, cluster: Sequence[Node], log_dir: str, others: Mapping[str, object] = MappingProxyType({})
+) -> str:
+    """``server.properties`` of one node of a KRaft cluster whose nodes are all broker and controller.
+
+    ``others`` win over ours.
+    """
     copies = min(3, len(cluster))
     values = {
         "process.roles": "broker,controller",
@@ -66,7 +72,7 @@ def server_properties(node: Node, cluster: Sequence[Node], log_dir: str) -> str:
         "num.network.threads": 2,
         "num.io.threads": 4,
     }
-    return "".join(f"{name}={value}\n" for name, value in values.items())
+    return "".join(f"{name}={value}\n" for name, value in (values | dict(others)).items())
 
 
 def java_options(heap_mb: int, *, long_running: bool = False) -> tuple[str, ...]:

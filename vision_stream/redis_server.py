@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,7 +32,7 @@ class RedisServer:
     """One Redis on loopback: ``async with RedisServer() as redis: ... redis.url``.
 
     Without ``data_dir`` nothing is kept, not over ``restart`` either; with it every write goes to an append-only file
-    there. ``executable`` None: the one on the PATH, else the wheel's.
+    there. ``options`` are lines of redis.conf. ``executable`` None: the one on the PATH, else the wheel's.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class RedisServer:
         data_dir: Path | str | None = None,
         *,
         password: str | None = None,
+        options: Mapping[str, object] | None = None,
         executable: Path | str | None = None,
         start_within_s: float = 20.0,
     ) -> None:
@@ -48,6 +50,7 @@ class RedisServer:
         self._given_dir = Path(data_dir).resolve() if data_dir is not None else None
         self._dir: Path | None = None
         self._password = password
+        self._options = dict(options or {})
         self._executable = Path(executable) if executable else None
         self._within_s = start_within_s
         self._process: ServerProcess | None = None
@@ -115,6 +118,7 @@ class RedisServer:
         )
         if self._password:
             text += f"requirepass {_quoted(self._password)}\n"
+        text += "".join(f"{name} {_quoted(value)}\n" for name, value in self._options.items())
         path = directory / "redis.conf"
         path.touch(mode=0o600)  # a file, and not arguments, which every user of the machine can list
         path.write_text(text)

@@ -10,22 +10,27 @@ from typing import Any, Literal, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import create_conn
 from aiokafka.errors import (
+    AuthenticationFailedError,
     InvalidReplicationFactorError,
     KafkaError,
     NoError,
+    SaslAuthenticationFailed,
     TopicAlreadyExistsError,
     for_code,
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
 from vision_stream.errors import ConfigError, DependencyError, VisionStreamError
-from vision_stream.kafka_client import client_options
+from vision_stream.kafka_client import client_options, host_and_port
+from vision_stream.partition_counts import refusal
 from vision_stream.settings import KafkaSettings
 from vision_stream.topics import TopicSpec
 
 EVERY_S = 0.1  # between two looks at a broker that is not there, or at topics that are coming up
 ASK_WITHIN_S = 10.0  # one request
+CONNECT_WITHIN_S = 5.0  # one connection, with its handshakes
 OF_THE_TOPIC = 1  # Kafka's DYNAMIC_TOPIC_CONFIG: a value set on the topic itself
 
 Change = Literal["created", "raised", "updated", "unchanged"]
@@ -55,7 +60,7 @@ async def ensure_topics(
 ) -> tuple[Ensured, ...]:
     """See ``topics.ensure``."""
     deadline = time.monotonic() + wait_s
-    await _reachable(kafka.bootstrap_servers, wait_s, deadline)
+    await _reachable(kafka, wait_s, deadline)
     changes: dict[str, Change] = {}
     while True:
         try:
@@ -81,26 +86,51 @@ async def look(specs: Sequence[TopicSpec], kafka: KafkaSettings) -> dict[str, Se
         return await _view(admin, broker, specs)
 
 
-async def _reachable(bootstrap_servers: Sequence[str], wait_s: float, deadline: float) -> None:
-    # Asked of the bare port: aiokafka logs an error for every try.
-    while not any([await _connects(server) for server in bootstrap_servers]):
+async def _reachable(kafka: KafkaSettings, wait_s: float, deadline: float) -> None:
+    # Asked connection by connection: aiokafka's clients log an error for every try, and keep its reason to themselves.
+    while failures := await _failures(kafka):
+        servers = ", ".join(kafka.bootstrap_servers)
+        for error in failures:
+            if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):
+                raise DependencyError(
+                    f"Kafka at {servers} refused the user or the password",
+                    remedy="correct kafka.security (config/kafka.yaml, or ALGO_KAFKA_SECURITY_...)",
+                ) from error
         if time.monotonic() >= deadline:
             raise DependencyError(
-                f"Failed to connect to Kafka at {', '.join(bootstrap_servers)} within {wait_s:g} s",
+                f"Failed to connect to Kafka at {servers} within {wait_s:g} s: {_reason(failures[0])}",
                 remedy="start it (`vision-stream broker`), or set bootstrap_servers in config/kafka.yaml",
-            )
+            ) from failures[0]
         await asyncio.sleep(min(EVERY_S, max(0.0, deadline - time.monotonic())))
 
 
-async def _connects(server: str) -> bool:
-    host, _, port = server.rpartition(":")
+async def _failures(kafka: KafkaSettings) -> list[Exception]:
+    """Why no server lets us in; empty as soon as one does."""
+    found = []
+    for server in kafka.bootstrap_servers:
+        failure = await _connect(server, kafka)
+        if failure is None:
+            return []
+        found.append(failure)
+    return found
+
+
+async def _connect(server: str, kafka: KafkaSettings) -> Exception | None:
+    host, port = host_and_port(server)
+    options = client_options(kafka)
+    del options["bootstrap_servers"]
     try:
-        async with asyncio.timeout(2):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
+        async with asyncio.timeout(CONNECT_WITHIN_S):
+            connection = await create_conn(host, port, **options, request_timeout_ms=int(CONNECT_WITHIN_S * 1000))
+    except (KafkaError, OSError, TimeoutError) as error:
+        return error
+    connection.close()
+    return None
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return str(cause) or type(cause).__name__
 
 
 @asynccontextmanager
@@ -152,15 +182,9 @@ def _partitions(view: Mapping[str, Seen], spec: TopicSpec) -> int:
 
 def _refuse(specs: Sequence[TopicSpec], view: Mapping[str, Seen], *, may_raise: bool) -> None:
     """Raises ConfigError, naming every topic whose number of partitions cannot be made right."""
-    many = [spec for spec in specs if _partitions(view, spec) > spec.partitions]
-    few = [spec for spec in specs if _partitions(view, spec) < spec.partitions and not may_raise]
-    if not many and not few:
-        return
-    lines = [f"topic {s.name!r} has {view[s.name].partitions}, not {s.partitions} ({s.said_in})" for s in many + few]
-    remedy = "set the numbers that the topics have, or delete these topics"
-    if not many:
-        remedy += ", or stop all workers and run `vision-stream topics init --raise-partitions`"
-    raise ConfigError("wrong numbers of partitions:\n  " + "\n  ".join(lines), remedy=remedy)
+    counts = {name: seen.partitions for name, seen in view.items()}
+    if (error := refusal(specs, counts, may_raise=may_raise)) is not None:
+        raise error
 
 
 async def _raise(admin: AIOKafkaAdminClient, few: Sequence[TopicSpec], changes: dict[str, Change]) -> None:

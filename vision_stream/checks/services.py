@@ -10,6 +10,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from vision_stream.checks.finding import WITHIN_S, Finding
+from vision_stream.kafka_client import host_and_port
 from vision_stream.redaction import mask, redact_url
 from vision_stream.settings import Settings
 from vision_stream.topic_admin import Seen, look
@@ -75,10 +76,9 @@ async def redis(settings: Settings) -> Finding:
 
 
 async def _connects(server: str) -> bool:
-    host, _, port = server.rpartition(":") if ":" in server.rpartition("]")[2] else (server, "", "9092")
     try:
         async with asyncio.timeout(WITHIN_S * 0.9):  # less than the check's own, so that the others still count
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            _, writer = await asyncio.open_connection(*host_and_port(server))
     except (OSError, TimeoutError):
         return False
     writer.close()
