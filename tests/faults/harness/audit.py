@@ -72,6 +72,7 @@ class Heard(NamedTuple):
     at: float  # monotonic seconds, when the auditor read it
     detection_id: str
     camera_id: str
+    called_at: float  # epoch seconds, when the call began that gave it
 
 
 class Auditor:
@@ -168,7 +169,8 @@ class Auditor:
                 if isinstance(result, Overdue):
                     return
                 if isinstance(result, Assessed) and result.task_id not in self.outcomes:
-                    self.heard.append(Heard(time.monotonic(), result.request_id, result.camera_id))
+                    called_at = result.times.called_at or 0.0
+                    self.heard.append(Heard(time.monotonic(), result.request_id, result.camera_id, called_at))
                 self.outcomes[result.task_id] += 1
             case "camera_assessments":
                 message = decode(value, CameraMessage)
