@@ -33,7 +33,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{len(planned)} rounds, seed {seed}", flush=True)
-    logs.setup("CRITICAL", "text")  # the clients' own words while a broker is away: a line each 0.1 s
+    logs.setup("CRITICAL", "console")  # the clients' own words while a broker is away: a line each 0.1 s
     return asyncio.run(_play(planned, options.minutes, options.record))
 
 

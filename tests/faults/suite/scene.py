@@ -15,7 +15,7 @@ import aiohttp
 
 from tests.faults.harness import Auditor, Cameras, World, open_world
 from tests.faults.harness.audit import Heard
-from tests.faults.harness.world import Worker
+from tests.faults.harness.world import ROOT, Worker
 from tests.faults.suite.row import Setting
 from tests.faults.suite.surroundings import Surroundings, ports_of
 from tests.waiting import eventually
@@ -64,12 +64,15 @@ class Scene:
         """Say what was done, for the round's record."""
         self.events.append(f"{time.monotonic() - self.began:.1f} {text}")
 
-    def add_worker(self, name: str, role: Role | None = None, **environ: str) -> Worker:
-        """One more worker, to be started; of ``role`` alone, else a whole one."""
+    def add_worker(self, name: str, role: Role | None = None, *, version: Path = ROOT, **environ: str) -> Worker:
+        """One more worker, to be started; of ``role`` alone, else a whole one. ``version`` is its tree's root."""
         roles = {"ALGO_STREAM_ROLES": role} if role else {}
         around = self.around.environ(name)
         self.workers[name] = self.world.worker(
-            name, enter=self.around.enter(name), **dict(self.setting.environ), **around, **roles, **environ
+            name,
+            enter=self.around.enter(name),
+            version=version,
+            **dict(self.setting.environ) | around | roles | environ,
         )
         return self.workers[name]
 
