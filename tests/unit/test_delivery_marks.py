@@ -38,6 +38,15 @@ def test_offsets_done_before_are_passed_over_in_order():
     assert ledger.committable == 9
 
 
+def test_offsets_done_before_may_come_after_the_one_before_them_is_finished():
+    ledger = PartitionLedger(5, done=(6, 7))
+    assert ledger.take(5)
+    assert ledger.finish(5) == [5, 6, 7]
+
+    assert [ledger.take(6), ledger.take(7), ledger.take(8)] == [False, False, True]
+    assert ledger.missing() is None
+
+
 def test_an_offset_done_before_does_not_hide_a_hole_before_it():
     ledger = PartitionLedger(5, done=(8,))
     assert not ledger.take(8)

@@ -98,6 +98,7 @@ class PartitionLedger:
             elif self.committable in self._holes:
                 self.committable = self._holes.pop(self.committable)
             else:
+                self.newest = max(self.newest, self.committable - 1)  # what was done before may not have been read yet
                 return acked
 
 
