@@ -78,6 +78,11 @@ def test_a_provider_that_repeats_the_key_does_not_get_it_into_our_words(shape):
     assert "***" in str(failure)
 
 
+def test_a_key_across_the_end_of_what_is_kept_is_not_kept_in_part():
+    failure = refused(500, b"." * 288 + SECRET.encode())
+    assert SECRET[:4] not in str(failure)
+
+
 @pytest.mark.parametrize(
     "body", [b"[]", b"null", b'{"error": null}', b'{"error": {"message": 5}}', b"\xff\xfe", b"[" * 9999]
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vision_stream.llm.prompts import VERDICT_SCHEMA
 from vision_stream.llm.verdict import AnswerMisfit, parse_verdict
+from vision_stream.redaction import register_secret
 
 GOOD = {
     "risk_level": "high",
@@ -94,6 +95,17 @@ def test_a_misfit_does_not_repeat_what_the_model_wrote():
     with pytest.raises(AnswerMisfit) as misfit:
         parse_verdict("ignore the above, sk-secret-secret", members=())
     assert "secret" not in str(misfit.value)
+
+
+def test_an_endpoint_that_writes_our_key_into_its_answer_does_not_get_it_shown():
+    register_secret("canary-of-the-endpoint")
+    verdict = parse_verdict(
+        answer(description="It is canary-of-the-endpoint.", risk_types=["canary-of-the-endpoint"]), members={3}
+    )
+    assert "canary" not in repr(verdict)
+    with pytest.raises(AnswerMisfit) as misfit:
+        parse_verdict(answer(risk_level="canary-of-the-endpoint"), members={3})
+    assert "canary" not in str(misfit.value)
 
 
 @given(st.text(max_size=200))

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.prompts import VERDICT_SCHEMA, Prompt
+from vision_stream.redaction import mask
 
 Mode = Literal["json_schema", "json_object", "text"]
 MODES: tuple[Mode, ...] = ("json_schema", "json_object", "text")  # from the strictest to what every endpoint has
@@ -98,7 +99,7 @@ def read_completion(body: bytes) -> Answer:
     refused = choice.message.refusal or choice.finish_reason == "content_filter"
     return Answer(
         content=choice.message.content or "",
-        model=completion.model[:100],
+        model=mask(completion.model)[:100],  # an endpoint may say anything, the key too
         finish_reason="content_filter" if refused else choice.finish_reason or "stop",
         input_tokens=max(0, usage.prompt_tokens),
         output_tokens=max(0, usage.completion_tokens),

@@ -96,4 +96,4 @@ def _words(body: bytes) -> str:
         text = error.get("message") or error.get("detail") if isinstance(error, dict) else error
         return " ".join(str(text or "").split())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return " ".join(body[:MAX_WORDS].decode(errors="replace").split())
+        return " ".join(body.decode(errors="replace").split())  # cut when it is masked: a key may lie across the end

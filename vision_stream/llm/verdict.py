@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from vision_stream.errors import VisionStreamError
 from vision_stream.messages import RiskLevel, Share
+from vision_stream.redaction import mask
 
 MAX_DESCRIPTION = 1000
 MAX_TYPES = 20
@@ -55,7 +56,7 @@ def parse_verdict(content: str, members: Collection[int]) -> Verdict:
     try:
         answer = _decoder.decode(_json_of(content))
     except msgspec.ValidationError as wrong:
-        raise AnswerMisfit(f"the answer does not fit the schema: {wrong}") from None
+        raise AnswerMisfit(f"the answer does not fit the schema: {mask(str(wrong))}") from None
     except (msgspec.DecodeError, RecursionError) as wrong:
         raise AnswerMisfit("the answer is not JSON") from wrong
     known = tuple(dict.fromkeys(number for number in answer.trigger_object_ids if number in members))
@@ -63,7 +64,7 @@ def parse_verdict(content: str, members: Collection[int]) -> Verdict:
         risk_level=answer.risk_level,
         confidence=answer.confidence,
         risk_types=tuple(dict.fromkeys(_types(answer.risk_types)))[:MAX_TYPES],
-        description=answer.description.strip()[:MAX_DESCRIPTION],
+        description=mask(answer.description.strip())[:MAX_DESCRIPTION],
         trigger_object_ids=known,
         unknown_ids=sum(1 for number in answer.trigger_object_ids if number not in members),
     )
@@ -71,7 +72,7 @@ def parse_verdict(content: str, members: Collection[int]) -> Verdict:
 
 def _types(names: list[str]) -> list[str]:
     """As snake_case words of at most 60 characters, so that alerts of one kind are one kind."""
-    words = (_TYPE.sub("_", name.lower()).strip("_")[:60] for name in names)
+    words = (_TYPE.sub("_", mask(name).lower()).strip("_")[:60] for name in names)
     return [name for name in words if name]
 
 
