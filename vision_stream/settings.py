@@ -212,7 +212,9 @@ class KeySettings(Section):
     id: Name = Field(description="in logs and metrics, instead of the key")
     api_key: SecretStr = Field(min_length=1, description="the key, or ${NAME} of an environment variable")
     base_url: str = Field(
-        default="https://api.openai.com/v1", pattern=r"^https?://\S+$", description="of any OpenAI-compatible endpoint"
+        default="https://api.openai.com/v1",
+        pattern=r"^https?://[^\s@/]+(/\S*)?$",
+        description="of any OpenAI-compatible endpoint",
     )
     model: str = Field(default="gpt-4o-mini", description="the model's name at that endpoint; it must take pictures")
     priority: int = Field(default=1, ge=1, le=100, description="weight under selection_strategy: weighted")
@@ -221,7 +223,9 @@ class KeySettings(Section):
     tpm_limit: int | None = Field(
         default=None, ge=1000, le=1_000_000_000, description="tokens a minute, pictures included; none: not limited"
     )
-    max_concurrent: int | None = Field(default=None, ge=1, le=2000, description="calls in flight, of all workers; none: not limited")
+    max_concurrent: int | None = Field(
+        default=None, ge=1, le=2000, description="calls in flight, of all workers; none: not limited"
+    )
     enabled: bool = Field(default=True, description="false: the key rests")
 
 

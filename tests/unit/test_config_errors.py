@@ -90,6 +90,28 @@ FILES = [
           remedy:  write least_loaded""",
     ),
     (
+        "what may be a secret on a line that is not its own",
+        "api_keys.yaml",
+        b"selection_strategy: canary-9f2kQ07xTz31m\n",
+        """\
+        config/api_keys.yaml:1:21
+          field:   selection_strategy
+          found:   text (not shown)
+          allowed: one of least_loaded, round_robin, weighted
+          remedy:  write one of these""",
+    ),
+    (
+        "a user and password in an endpoint's URL",
+        "api_keys.yaml",
+        b"keys: [{id: a, api_key: sk-canary-1, base_url: 'https://user:canary@llm.example/v1'}]\n",
+        """\
+        config/api_keys.yaml:1:48
+          field:   keys[0].base_url
+          found:   https://llm.example/v1
+          allowed: text, an http:// or https:// URL without user and password
+          remedy:  correct it, or remove it for the default (https://api.openai.com/v1)""",
+    ),
+    (
         "unknown name",
         "monitoring.yaml",
         b"prometheus: {scrape_intervall: 15s}\n",

@@ -15,6 +15,7 @@ from vision_stream.config.problems import Path, Place, Problem, dotted
 from vision_stream.settings import Settings
 
 LONGEST_FOUND = 60  # characters of a value
+SECRET_LENGTH = 16  # characters. Shorter: hides ordinary values. Longer: shows the keys of some providers
 
 
 def explain(error: ValidationError, layers: Sequence[Layer]) -> list[Problem]:
@@ -71,7 +72,20 @@ def shown(path: Path, layers: Sequence[Layer]) -> str:
     if leaf is None or leaf.secret or leaf.model or isinstance(value, SecretStr):
         return "text (not shown)" if isinstance(value, (str, SecretStr)) else "a number, or true or false"
     text = str(value).lower() if isinstance(value, bool) else str(value)
+    if looks_like_a_secret(text):
+        return "text (not shown)"
     return text if len(text) <= LONGEST_FOUND else text[: LONGEST_FOUND - 3] + "..."
+
+
+def looks_like_a_secret(text: str) -> bool:
+    """Whether ``text`` may be a key or password on a line that is not its own: one long word of letters and digits.
+
+    >>> [looks_like_a_secret(text) for text in ("AbC-9f2kQ07xTz31m", "least-loaded", "./models/site-11n.onnx")]
+    [True, False, False]
+    """
+    is_place = "://" in text or text.startswith(("/", "./", "../", "~"))
+    letters, digits = any(char.isalpha() for char in text), any(char.isdigit() for char in text)
+    return len(text) >= SECRET_LENGTH and not any(map(str.isspace, text)) and letters and digits and not is_place
 
 
 def _remedy(kind: str, found: str, leaf: schema.Leaf | None, place: Place) -> str:
