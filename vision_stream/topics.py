@@ -7,6 +7,7 @@ its consumer subscribes. ``specs`` says what should be; ``ensure`` makes it so (
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vision_stream.settings import ROLES, Role, Settings, TopicSettings
@@ -78,6 +79,15 @@ def changelogs(settings: Settings) -> tuple[TopicSpec, ...]:
     )
 
 
+def changelogs_of_others(settings: Settings) -> tuple[TopicSpec, ...]:
+    """Changelog topics of workers with other roles, against the same Kafka."""
+    chosen = (roles for count in range(1, len(ROLES) + 1) for roles in combinations(ROLES, count))
+    found = {
+        spec.name: spec for roles in chosen for spec in changelogs(settings.model_copy(update={"stream_roles": roles}))
+    }
+    return tuple(spec for name, spec in found.items() if name not in {spec.name for spec in changelogs(settings)})
+
+
 def specs(settings: Settings) -> tuple[TopicSpec, ...]:
     """All topics that a worker with these settings needs."""
     topics = settings.kafka.topics
@@ -92,21 +102,23 @@ async def ensure(
 
     Args:
         wait_s: for the broker and the topics together; None: ``kafka.connect_timeout_s``.
-        raise_partitions: add partitions where a topic has fewer than wanted; moves cameras to other partitions.
+        raise_partitions: add partitions where a topic has fewer than wanted, also to the changelogs of workers with
+            other roles; moves cameras to other partitions.
         update: also bring retention and clean-up of topics that exist to what is wanted.
     Raises:
         ConfigError: a topic has another number of partitions than wanted, or fewer brokers are there than copies.
         DependencyError: no broker answered, or the topics did not come up, within ``wait_s`` seconds.
     """
-    from vision_stream.topic_admin import ensure_topics  # imports aiokafka: 0.2 s
+    from vision_stream.topic_admin import ensure_topics, look  # imports aiokafka: 0.2 s
 
-    return await ensure_topics(
-        specs(settings),
-        settings.kafka,
-        settings.kafka.connect_timeout_s if wait_s is None else wait_s,
-        raise_partitions=raise_partitions,
-        update=update,
-    )
+    wait = settings.kafka.connect_timeout_s if wait_s is None else wait_s
+    done = await ensure_topics(specs(settings), settings.kafka, wait, raise_partitions=raise_partitions, update=update)
+    if not raise_partitions:
+        return done
+    others = changelogs_of_others(settings)
+    there = await look(others, settings.kafka)
+    left = tuple(spec for spec in others if spec.name in there)
+    return done + await ensure_topics(left, settings.kafka, wait, raise_partitions=True)
 
 
 def _client_topic(settings: Settings, field: str, topic: TopicSettings) -> TopicSpec:
@@ -143,6 +155,10 @@ def _compacted() -> dict[str, str]:
     }
 
 
+def copies_in_sync(settings: Settings) -> int:
+    """Replicas that have to be in sync, or brokers refuse writes. Of three copies, one broker may be away."""
+    return 2 if settings.kafka.replication_factor >= 3 else 1
+
+
 def _in_sync(settings: Settings) -> dict[str, str]:
-    # With acks=all: three copies, and a message is taken when two have it, so that one broker may be away.
-    return {"min.insync.replicas": "2" if settings.kafka.replication_factor >= 3 else "1"}
+    return {"min.insync.replicas": str(copies_in_sync(settings))}

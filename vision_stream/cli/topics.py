@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,11 +45,14 @@ def init(
     broker that does not answer is one too (exit 3).
     """
     from vision_stream import config
+    from vision_stream.partition_counts import RAISING_MOVES
     from vision_stream.topics import ensure
 
     settings = config.load(config_dir)
     done = asyncio.run(ensure(settings, wait, raise_partitions=raise_partitions, update=True))
     print(_as_json(done) if as_json else "\n".join(map(_line, done)))
+    if any(change == "raised" for _, change in done):
+        print(f"note: {RAISING_MOVES}", file=sys.stderr)
 
 
 def _line(ensured: Ensured) -> str:
