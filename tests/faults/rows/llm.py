@@ -1,4 +1,4 @@
-"""F10: an LLM that is dead, slow, at its limit, broken or lying. A broken answer is a failed assessment, never "none"."""
+"""F10: an LLM dead, slow, at its limit, broken or lying. A broken answer is a failed assessment, never "none"."""
 
 from __future__ import annotations
 
