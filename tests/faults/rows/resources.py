@@ -1,0 +1,105 @@
+"""F13 to F15: a disk that fills, a clock that steps, descriptors and memory that run out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import partial
+
+from tests.faults.suite.row import Row, Setting
+from tests.faults.suite.scene import Scene
+from tests.faults.suite.surroundings import SPECIAL
+from tests.faults.tools.disk import KIB, SmallDisk
+from tests.faults.tools.limits import few_descriptors, little_memory
+from tests.waiting import eventually
+
+HOUR_S = 3600.0
+MIB = 1 << 20
+
+
+# -- F13
+
+
+async def brokers_disk(scene: Scene, rng: random.Random) -> None:
+    """Kafka ends when it cannot write; with room again, its supervisor starts it."""
+    disk = _disk(scene.around.broker_disk)
+    disk.fill(leave_bytes=rng.randint(0, 256) * KIB)
+    try:
+        await eventually(lambda: disk.free_bytes() < 4 * KIB or not scene.kafka.running, 30, what="the disk is full")
+        await asyncio.sleep(rng.uniform(1.0, 4.0))
+    finally:
+        disk.free()
+    scene.event("freed; Kafka " + ("runs still" if scene.kafka.running else "has ended"))
+    await scene.kafka.restart()
+
+
+async def workers_disk(scene: Scene, rng: random.Random) -> None:
+    """One worker starts anew while the disk is full."""
+    disk = _disk(scene.around.data_disk)
+    disk.fill()
+    try:
+        await asyncio.sleep(rng.uniform(0.5, 2.0))
+        worker = scene.workers[rng.choice(sorted(scene.workers))]
+        worker.kill()
+        await worker.start(until_ready=False)
+        await asyncio.sleep(rng.uniform(2.0, 5.0))
+        disk.fill()
+    finally:
+        disk.free()
+    await _started_where_ended(scene)
+
+
+def _disk(disk: SmallDisk | None) -> SmallDisk:
+    assert disk is not None
+    return disk
+
+
+# -- F14
+
+
+async def clock_steps(scene: Scene, rng: random.Random) -> None:
+    """One worker's clock goes wrong by an hour, there and back, and the others' stay right."""
+    clock = scene.around.clock
+    assert clock is not None
+    step_s = rng.choice((-HOUR_S, HOUR_S))
+    scene.event(f"b's clock {step_s:+.0f} s")
+    clock.step(step_s)
+    try:
+        await asyncio.sleep(rng.uniform(4.0, 8.0))
+    finally:
+        clock.step(0.0)
+
+
+# -- F15
+
+
+async def few_left(scene: Scene, rng: random.Random, what: str) -> None:
+    """A worker that ends for it is started anew by its supervisor."""
+    worker = scene.workers[rng.choice(sorted(scene.workers))]
+    taken = (
+        few_descriptors(worker.process.pid, rng.randint(0, 3))
+        if what == "descriptors"
+        else little_memory(worker.process.pid, rng.randint(0, 8) * MIB)
+    )
+    scene.event(f"{worker.name} without {what}")
+    with taken:
+        await asyncio.sleep(rng.uniform(2.0, 5.0))
+    await _started_where_ended(scene)
+
+
+async def _started_where_ended(scene: Scene) -> None:
+    for worker in scene.workers.values():
+        if not worker.process.running:
+            scene.event(f"{worker.name} had ended with {worker.process.returncode}")
+            await worker.start(until_ready=False)
+
+
+BROKERS_DISK = Setting(broker_disk_mb=192)
+WORKERS_DISK = Setting(redis=True, data_disk_mb=8)
+ROWS = (
+    Row("F13.broker", "the broker's disk full", brokers_disk, 20.0, BROKERS_DISK, about_s=25.0),
+    Row("F13.data", "the workers' data_dir full, one of them started meanwhile", workers_disk, 15.0, WORKERS_DISK),
+    Row("F14", "a worker's clock wrong by an hour, there and back", clock_steps, 15.0, SPECIAL, about_s=20.0),
+    Row("F15.descriptors", "a worker without descriptors", partial(few_left, what="descriptors"), 15.0, SPECIAL),
+    Row("F15.memory", "a worker without memory", partial(few_left, what="memory"), 15.0, SPECIAL),
+)
