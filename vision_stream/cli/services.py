@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 LOGS = Path("logs/streaming")
 NOT_RUNNING = 3
+END_SLACK_S = 15.0
 
 ReadyWithin = Annotated[float, typer.Option(min=1, help="seconds until all are ready; the broker's start included")]
-StopWithin = Annotated[float, typer.Option(min=0, help="seconds to end by themselves, then they are killed")]
+StopWithin = Annotated[
+    float | None,
+    typer.Option(min=0, help="seconds to end by themselves, then they are killed; else enough for running LLM calls"),
+]
 Logs = Annotated[Path, typer.Option(help="directory of the logs, 6 files of 10 MB a service")]
 
 commands = typer.Typer(
@@ -31,7 +35,7 @@ commands = typer.Typer(
 
 @commands.command()
 def start(
-    config_dir: ConfigDir = None, wait: ReadyWithin = 90.0, stop_within: StopWithin = 20.0, logs: Logs = LOGS
+    config_dir: ConfigDir = None, wait: ReadyWithin = 90.0, stop_within: StopWithin = None, logs: Logs = LOGS
 ) -> None:
     """Start the three services in the background, and wait until each is ready.
 
@@ -42,22 +46,27 @@ def start(
     from vision_stream.services import control
     from vision_stream.services.plan import run_dir
 
-    directory = run_dir(_settings(config_dir))
-    argv = ["--wait", f"{wait:g}", "--stop-within", f"{stop_within:g}", "--logs", str(logs)]
-    control.start(directory, ready_within_s=wait, stop_within_s=stop_within, argv=argv, say=typer.echo)
+    settings = _settings(config_dir)
+    directory, stop_within_s = run_dir(settings), _stop_within_s(settings, stop_within)
+    argv = ["--wait", f"{wait:g}", "--stop-within", f"{stop_within_s:g}", "--logs", str(logs)]
+    control.start(directory, ready_within_s=wait, stop_within_s=stop_within_s, argv=argv, say=typer.echo)
     typer.echo(f"all services are ready; logs in {logs}/, PID files in {directory}/")
 
 
 @commands.command()
 def stop(
     config_dir: ConfigDir = None,
-    within: Annotated[float, typer.Option(min=0, help="seconds for the supervisor to end them")] = 20.0,
+    within: StopWithin = None,
 ) -> None:
-    """Stop the services and their supervisor, by force where they take too long. May be called twice."""
+    """Stop the services and their supervisor, by force where they take too long. May be called twice.
+
+    The supervisor keeps to the time that `start` was given; this is how long it is waited for, and 15 s more.
+    """
     from vision_stream.services import control
     from vision_stream.services.plan import run_dir
 
-    stopped = control.stop(run_dir(_settings(config_dir)), within_s=within, say=typer.echo)
+    settings = _settings(config_dir)
+    stopped = control.stop(run_dir(settings), within_s=_stop_within_s(settings, within), say=typer.echo)
     typer.echo("all services are stopped" if stopped else "no service was running")
 
 
@@ -86,7 +95,7 @@ def status(
 
 @commands.command()
 def run(
-    config_dir: ConfigDir = None, wait: ReadyWithin = 90.0, stop_within: StopWithin = 20.0, logs: Logs = LOGS
+    config_dir: ConfigDir = None, wait: ReadyWithin = 90.0, stop_within: StopWithin = None, logs: Logs = LOGS
 ) -> None:
     """Supervise the services in the foreground until SIGTERM or Ctrl-C: what `start` runs in the background."""
     from vision_stream import logs as logging_
@@ -101,7 +110,8 @@ def run(
         logging_.setup(settings.log_level, settings.log_format)
         if not sys.stderr.isatty():
             _log_to(TextLog(RotatingLog(logs / "supervisor.log")))
-        supervisor = Supervisor(plan(settings, logs), directory, ready_within_s=wait, stop_within_s=stop_within)
+        stop_within_s = _stop_within_s(settings, stop_within)
+        supervisor = Supervisor(plan(settings, logs), directory, ready_within_s=wait, stop_within_s=stop_within_s)
         code = asyncio.run(supervisor.run())
     raise typer.Exit(code)
 
@@ -110,6 +120,11 @@ def _log_to(stream: object) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(stream)
+
+
+def _stop_within_s(settings: Settings, given: float | None) -> float:
+    """A worker ends once its running LLM calls have, and what it knows is committed."""
+    return settings.kafka.scheduler.call_deadline_s + END_SLACK_S if given is None else given
 
 
 def _settings(config_dir: Path | None) -> Settings:
