@@ -16,7 +16,8 @@ from vision_stream.messages import (
     outcome_name,
 )
 
-PATIENCE_S = 120.0  # a detection older than this, and not through, is lost: four times a task's deadline
+PATIENCE_S = 120.0  # a detection older than this, and not through, is stuck: four times a task's deadline
+GIVEN_UP_S = 900.0  # and older than this, lost
 REMEMBERED_S = 900.0  # how long a settled request is known, so that a second and different join is seen
 FINDINGS_KEPT = 200
 
@@ -31,6 +32,7 @@ class Request:
     tasks: set[int] = field(default_factory=set)
     outcomes: dict[str, GroupAssessment] = field(default_factory=dict)  # the first of each task id
     join: CameraAssessment | None = None
+    stuck: bool = False
 
     @property
     def missing(self) -> str:
@@ -126,12 +128,17 @@ class Ledger:
         return {what: n for what, n in found.items() if n}
 
     def sweep(self, now: float, *, patience_s: float = PATIENCE_S) -> None:
-        """Call what is too old lost, and forget what is long settled."""
-        for detection_id in [i for i, at in self._unseen.items() if now - at > patience_s]:
+        """Say what is stuck or lost, and forget what is long settled."""
+        for detection_id in [i for i, at in self._unseen.items() if now - at > GIVEN_UP_S]:
             del self._unseen[detection_id]
             self._lose(f"{detection_id}: not in its topic")
-        for request_id in [i for i, request in self._requests.items() if now - request.at > patience_s]:
-            self._lose(f"{request_id}: no {self._requests.pop(request_id).missing}")
+        for request_id, request in list(self._requests.items()):
+            if now - request.at > GIVEN_UP_S:
+                self._lose(f"{request_id}: no {self._requests.pop(request_id).missing}")
+            elif now - request.at > patience_s and not request.stuck:
+                request.stuck = True
+                self.counts["stuck"] += 1
+                self._find(f"{request_id}: no {request.missing} within {patience_s:g} s")
         while self._settled and now - next(iter(self._settled.values()))[0] > REMEMBERED_S:
             self._settled.popitem(last=False)
 

@@ -13,6 +13,8 @@ from tests.soak.figures import Point
 
 OURS = ("a", "b", "gateway")  # judged. The others are shown: not ours, or (the simulator) keeping each call by design
 NAMES = {"a": "worker a", "b": "worker b", "c": "worker c", "llm": "LLM simulator", "kafka": "Kafka", "redis": "Redis"}
+TOLD = ("tasks", "assessed", "expired", "failed", "joins", "complete", "partial", "lost", "stuck", "findings",
+        "dead letters", "tasks again", "outcomes again", "joins again", "LLM calls again")  # fmt: skip
 COUNTS = ("tasks", "threads", "descriptors", "connections")
 Line = dict[str, Any]
 
@@ -36,7 +38,7 @@ def report(lines: Sequence[Line]) -> tuple[str, list[str]]:
 def _head(lines: Sequence[Line], begun: Line) -> str:
     minutes = (lines[-1]["at"] - begun["at"]) / 60
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(begun["at"]))
-    ended = "" if lines[-1]["kind"] == "ended run" else ", cut off"
+    ended = "" if any(line["kind"] == "ended run" for line in lines) else ", cut off"
     return (
         f"## {when} UTC, {minutes:.0f} of {begun['minutes']:g} minutes{ended}\n\n"
         f"`python -m tests.soak --minutes {begun['minutes']:g} --per-s {begun['per_s']:g} "
@@ -49,23 +51,21 @@ def _content(lines: Sequence[Line], _: float) -> tuple[str, list[str]]:
     if not states:
         return "", ["no state was written"]
     counts, last = states[-1]["counts"], states[-1]
-    seconds = last["at"] - lines[0]["at"]
     viewers = "; ".join(
         f"{name}: {seen.get('detection_result', 0):,} detections, {seen.get('risk_assessment', 0):,} assessments, "
         f"{seen.get('alert', 0):,} alert states, {seen.get('pushed twice', 0)} pushed twice, "
         f"{seen.get('sessions', 0)} session(s)"
         for name, seen in last["viewers"].items()
     )
+    sent, seconds = _load(states, lines)
+    told = {name: f"{counts.get(name, 0):,} {name}" for name in TOLD}
     text = (
         f"### Nothing lost, nothing twice\n\n"
-        f"{last['sent']:,} detections sent ({last['sent'] / seconds:.1f}/s), {counts.get('tasks', 0):,} tasks, "
-        f"{counts.get('assessed', 0):,} assessed, {counts.get('expired', 0):,} expired, "
-        f"{counts.get('failed', 0):,} failed, {counts.get('complete', 0):,} joins complete and "
-        f"{counts.get('partial', 0):,} partial. Lost: {counts.get('lost', 0)}; findings: {counts.get('findings', 0)}; "
-        f"dead letters: {counts.get('dead letters', 0)}; under way at the end: {last['under_way']}. LLM calls "
-        f"repeated: {counts.get('LLM calls again', 0)} ({counts.get('tasks again', 0)} tasks, "
-        f"{counts.get('outcomes again', 0)} outcomes, {counts.get('joins again', 0)} joins came again, as after a "
-        f"kill).\n\nBrowsers: {viewers}.\n"
+        f"{sent:,} detections sent ({sent / seconds:.1f}/s), {told['tasks']}: {told['assessed']}, {told['expired']}, "
+        f"{told['failed']}; {told['joins']}: {told['complete']}, {told['partial']}. **{told['lost']}**, {told['stuck']} "
+        f"for minutes, {told['findings']}, {told['dead letters']}; {last['under_way']} under way at the end. Came again, "
+        f"as after a kill: {told['tasks again']}, {told['outcomes again']}, {told['joins again']}; "
+        f"{told['LLM calls again']}.\n\nBrowsers: {viewers}.\n"
     )
     wrong = [f"{counts[name]} {name}" for name in ("lost", "findings", "dead letters") if counts.get(name)]
     wrong += [f"{name}: pushed twice" for name, seen in last["viewers"].items() if seen.get("pushed twice")]
@@ -75,6 +75,12 @@ def _content(lines: Sequence[Line], _: float) -> tuple[str, list[str]]:
             wrong.append(f"not settled at the end: {line['open']}, not committed {line['lag']}")
     wrong += [f"{line['at']:.0f} {finding}" for line in lines if line["kind"] == "findings" for finding in line["new"]]
     return text, wrong
+
+
+def _load(states: Sequence[Line], lines: Sequence[Line]) -> tuple[int, float]:
+    """Detections sent, and the seconds in which they were."""
+    end = next((line for line in lines if line["kind"] == "load ended"), states[-1])
+    return end["sent"], max(end["at"] - states[0]["at"], 1.0)
 
 
 def _faults(lines: Sequence[Line], _: float) -> tuple[str, list[str]]:

@@ -77,6 +77,7 @@ class _Run:
                     async with asyncio.timeout(self._plan.minutes * 60):
                         await self._faults()
                 await self._traffic.stop()
+                self._journal.write("load ended", sent=self._traffic.sent)
                 await self._end(tail)
         finally:
             await background.close()

@@ -11,7 +11,7 @@ from tests.builders import a_detection, a_group, assessed
 from tests.soak import journal
 from tests.soak.figures import level, slope
 from tests.soak.journal import Journal
-from tests.soak.ledger import PATIENCE_S, REMEMBERED_S, Ledger
+from tests.soak.ledger import GIVEN_UP_S, PATIENCE_S, REMEMBERED_S, Ledger
 from tests.soak.report import report
 from vision_stream.gating import CameraGate, gate
 from vision_stream.messages import (
@@ -84,8 +84,20 @@ def test_what_is_missing_is_under_way_at_first_and_lost_after_a_while(skip):
     assert ledger.open_before(NOW)[skip] == 1
     assert ledger.counts["lost"] == 0
 
-    ledger.sweep(1000.0 + PATIENCE_S + 1)
+    ledger.sweep(1000.0 + GIVEN_UP_S + 1)
     assert ledger.counts["lost"] == 1
+    assert ledger.under_way == 0
+
+
+def test_what_was_stuck_and_came_is_found_once_and_not_lost():
+    ledger = Ledger()
+    through(ledger, skip="join")
+    ledger.sweep(1000.0 + PATIENCE_S + 1)
+    ledger.sweep(1000.0 + PATIENCE_S + 2)
+
+    ledger.join(a_join(*outcomes_of("low", "high")))
+
+    assert (ledger.counts["stuck"], ledger.counts["findings"], ledger.counts["lost"]) == (1, 1, 0)
     assert ledger.under_way == 0
 
 
