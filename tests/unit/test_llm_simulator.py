@@ -103,10 +103,11 @@ async def test_every_answer_says_what_remains_of_a_keys_requests_and_tokens():
         answer = await client.chat.completions.with_raw_response.create(
             model="vision-sim", messages=[{"role": "user", "content": "hello"}], max_tokens=900
         )
-        used = answer.parse().usage.total_tokens
+        usage = answer.parse().usage
+    assert usage is not None
     found = {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit")}
     assert (found["x-ratelimit-limit-requests"], found["x-ratelimit-remaining-requests"]) == ("5", "4")
-    assert (found["x-ratelimit-limit-tokens"], found["x-ratelimit-remaining-tokens"]) == ("3000", str(3000 - used))
+    assert (found["x-ratelimit-limit-tokens"], found["x-ratelimit-remaining-tokens"]) == ("3000", str(3000 - usage.total_tokens))
 
 
 async def test_more_tokens_than_a_keys_minute_holds_get_429_that_says_when_there_is_room():

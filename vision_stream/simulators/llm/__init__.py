@@ -5,6 +5,7 @@ judgement   a request to a verdict: by the truth in a simulated picture, else by
 schema      a verdict to JSON that fits the schema asked for
 strict_limits   a key's limits, and the x-ratelimit headers
 faults      what goes wrong on demand
+arrivals    when a request reached the machine
 calls       the log of every call, by key id, never the key
 server      the HTTP of it all: ``async with LLMSimulator(...) as sim: sim.base_url``
 """

@@ -11,7 +11,7 @@ import msgspec
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     key: str  # its id; "unknown" for a key that the simulator does not have
-    at: float  # epoch seconds, when the request's head had arrived
+    at: float  # epoch seconds, when the request's head reached the machine
     status: int  # 0: the client left before the answer, -1: cut on demand
     latency_s: float
     fault: str = ""

@@ -19,6 +19,7 @@ import structlog
 from aiohttp import web
 
 from vision_stream.simulators.llm import judgement, schema
+from vision_stream.simulators.llm.arrivals import ListeningSocket
 from vision_stream.simulators.llm.calls import Call, CallLog
 from vision_stream.simulators.llm.faults import Fault, Faults
 from vision_stream.simulators.llm.options import SimulatorOptions
@@ -50,6 +51,7 @@ class LLMSimulator:
         self._keys = {key.secret: key for key in self.options.keys}
         self._limits = {key.id: StrictLimits(key) for key in self.options.keys}
         self._runner: web.AppRunner | None = None
+        self._socket: ListeningSocket | None = None
         self._port = 0
 
     async def __aenter__(self) -> Self:
@@ -64,8 +66,8 @@ class LLMSimulator:
             self.application(), access_log=None, shutdown_timeout=0.2, handler_cancellation=True
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.options.host, self.options.port, backlog=2048)
-        await site.start()
+        self._socket = ListeningSocket(self.options.host, self.options.port)
+        await web.SockSite(self._runner, self._socket, backlog=2048).start()
         self._port = self._runner.addresses[0][1]
         _log.info("LLM simulator listens", base_url=self.base_url, keys=len(self.options.keys))
 
@@ -103,27 +105,33 @@ class LLMSimulator:
     # -- the endpoint
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        record: dict[str, Any] = {"key": "unknown", "at": time.time(), "status": 0}
+        record: dict[str, Any] = {"key": "unknown", "at": self._arrived_at(request), "status": 0}
         began = time.monotonic()
         try:
-            response = await self._answer(request, record, began)
+            response = await self._answer(request, record, began - (time.time() - record["at"]))
             record["status"] = record["status"] or response.status
             return response
         finally:
             self.log.add(Call(latency_s=time.monotonic() - began, **record))
 
-    async def _answer(self, request: web.Request, record: dict[str, Any], began: float) -> web.StreamResponse:
+    def _arrived_at(self, request: web.Request) -> float:
+        if self._socket is None or request.transport is None:
+            return time.time()
+        return self._socket.arrived_at(request.transport.get_extra_info("peername"))
+
+    async def _answer(self, request: web.Request, record: dict[str, Any], arrived: float) -> web.StreamResponse:
+        """``arrived``: on the monotonic clock."""
         key = self._keys.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if key is None:
             return _error("401")
         record["key"] = key.id
         limits = self._limits[key.id]
-        if not limits.take_call(began):
-            return _error("429", limits.refusal(began))
+        if not limits.take_call(arrived):
+            return _error("429", limits.refusal(time.monotonic()))
         fault = self._faults.hit(key.id)
         record["fault"] = (fault.fault or "") if fault else ""
         if fault is not None and fault.fault in ERRORS:
-            return _error(fault.fault, {**limits.headers(began), **_retry_after(fault), **fault.headers})
+            return _error(fault.fault, {**limits.headers(arrived), **_retry_after(fault), **fault.headers})
         return await self._judged(request, record, fault, limits)
 
     async def _judged(
