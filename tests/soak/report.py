@@ -62,10 +62,10 @@ def _content(lines: Sequence[Line], _: float) -> tuple[str, list[str]]:
     text = (
         f"### Nothing lost, nothing twice\n\n"
         f"{sent:,} detections sent ({sent / seconds:.1f}/s), {told['tasks']}: {told['assessed']}, {told['expired']}, "
-        f"{told['failed']}; {told['joins']}: {told['complete']}, {told['partial']}. **{told['lost']}**, {told['stuck']} "
-        f"for minutes, {told['findings']}, {told['dead letters']}; {last['under_way']} under way at the end. Came again, "
-        f"as after a kill: {told['tasks again']}, {told['outcomes again']}, {told['joins again']}; "
-        f"{told['LLM calls again']}.\n\nBrowsers: {viewers}.\n"
+        f"{told['failed']}; {told['joins']}: {told['complete']}, {told['partial']}. **{told['lost']}**, "
+        f"{told['stuck']} for minutes, {told['findings']}, {told['dead letters']}; {last['under_way']} under way at "
+        f"the end. Came again, as after a kill: {told['tasks again']}, {told['outcomes again']}, "
+        f"{told['joins again']}; {told['LLM calls again']}.\n\nBrowsers: {viewers}.\n"
     )
     wrong = [f"{counts[name]} {name}" for name in ("lost", "findings", "dead letters") if counts.get(name)]
     wrong += [f"{name}: pushed twice" for name, seen in last["viewers"].items() if seen.get("pushed twice")]
