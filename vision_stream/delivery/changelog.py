@@ -22,8 +22,8 @@ from faust.tables.globaltable import GlobalTable as FaustGlobalTable
 from faust.types import EventT
 from faust.types.tuples import FutureMessage
 
+from vision_stream.delivery.tenure import Tenure
 from vision_stream.delivery.trouble import backoff, is_transient
-from vision_stream.fencing import MARKER, MARKER_VALUE, Epoch, Fence
 
 _log = structlog.get_logger(__name__)
 
@@ -85,10 +85,11 @@ class _Delivered(_Table):
     mundane_level = "debug"
 
     def send_changelog(self, partition, key, value, key_serializer=None, value_serializer=None) -> FutureMessage:
-        return _collect(partial(super().send_changelog, partition, key, value, key_serializer, value_serializer))
+        return collect(partial(super().send_changelog, partition, key, value, key_serializer, value_serializer))
 
 
-def _collect(send: partial[FutureMessage]) -> FutureMessage:
+def collect(send: partial[FutureMessage]) -> FutureMessage:
+    """Send, as a change of the running handler's."""
     sent = send()
     changes = _changes.get()
     if changes is not None:
@@ -101,33 +102,28 @@ class GlobalTable(_Delivered, FaustGlobalTable):
 
 
 class Table(faust.Table):
-    """The same for a table whose partitions have one owner each; rows of former ones are left out."""
+    """The same for a table whose partitions have one owner each; late rows of former ones are left out."""
 
     mundane_level = "debug"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._epochs: dict[int, Epoch] = {}  # as which this worker writes, by partition
-        self._fences: dict[int, Fence] = {}
-        self._partitions: dict[bytes, int] = {}  # of all rows
-
-    # Rows in and out
+        self.tenure: Tenure[FutureMessage] = Tenure(lambda: cast(Any, self.data), self._post)
 
     def send_changelog(self, partition, key, value, key_serializer=None, value_serializer=None) -> FutureMessage:
-        """Send a row, stamped now: sent again after the partition was lost and won, it still counts as of before."""
         assert partition is not None  # only a table with ``use_partitioner`` leaves it to the producer
-        self._partitions[key] = partition
-        return self._send(partition, key, value)
+        return self.tenure.write(partition, key, value)
 
-    def _send(self, partition: int, key: bytes, value: bytes | None) -> FutureMessage:
-        epoch = self._epochs.get(partition)
-        return _collect(
+    def _post(
+        self, partition: int, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]] | None
+    ) -> FutureMessage:
+        return collect(
             partial(
                 self.changelog_topic.send_soon,
                 key=key,
                 value=value,
                 partition=partition,
-                headers=epoch.headers() if epoch else None,
+                headers=headers,
                 key_serializer="raw",
                 value_serializer="raw",
                 callback=self._on_changelog_sent,
@@ -137,42 +133,7 @@ class Table(faust.Table):
 
     def apply_changelog_batch(self, batch: Iterable[EventT]) -> None:
         """Take the rows that count."""
-        super().apply_changelog_batch([event for event in batch if self._counts(event)])
-
-    def _counts(self, event: EventT) -> bool:
-        message = event.message
-        key, partition = cast(bytes, message.key), message.partition
-        if not self.fence(partition).admits(key, message.headers) or key == MARKER:
-            return False
-        self._partitions[key] = partition
-        return True
-
-    # Ownership; see ``ownership``
-
-    def fence(self, partition: int) -> Fence:
-        return self._fences.setdefault(partition, Fence())
-
-    def owned(self, partition: int) -> bool:
-        """Is our announcement the last that was read?"""
-        return self._epochs.get(partition) == self.fence(partition).owner
-
-    def lost(self, partition: int) -> bool:
-        """Has another announced itself after us?"""
-        return partition in self._epochs and not self.owned(partition)
-
-    def announce(self, partition: int, epoch: Epoch) -> FutureMessage:
-        """Begin to write the partition as ``epoch``."""
-        self._epochs[partition] = epoch
-        return self._send(partition, MARKER, MARKER_VALUE)
-
-    def write_again(self, partition: int, key: bytes) -> FutureMessage:
-        """Send the row of ``key`` as it is; a tombstone where there is none."""
-        return self._send(partition, key, MARKER_VALUE if key == MARKER else self.data.get(key))
-
-    def forget(self, partition: int) -> None:
-        """All of it is read anew."""
-        self._epochs.pop(partition, None)
-        self._fences.pop(partition, None)
-        for key in [key for key, its in self._partitions.items() if its == partition]:
-            self.data.pop(key, None)
-            del self._partitions[key]
+        read = ((event, event.message) for event in batch)
+        super().apply_changelog_batch(
+            [e for e, m in read if self.tenure.takes(m.partition, cast(bytes, m.key), m.headers)]
+        )

@@ -80,7 +80,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         wanted = {
             TopicPartition(*tp): OffsetAndMetadata(at.offset, at.marks) for tp, at in places.items() if tp in assigned
         }
-        if not wanted:
+        coordinator: Any = consumer._coordinator
+        if not wanted or coordinator.generation < 0:  # expelled, and an empty group takes offsets from anybody
             return False
         try:
             await asyncio.wait_for(consumer.commit(wanted), COMMIT_TIMEOUT_S)

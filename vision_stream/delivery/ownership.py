@@ -10,7 +10,7 @@ and its generation is higher.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, cast
 
 import structlog
@@ -19,12 +19,39 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
-from vision_stream.delivery import changelog
-from vision_stream.delivery.changelog import Table
+from vision_stream.delivery.changelog import Table, collected
 from vision_stream.delivery.consumer_thread import ConsumerThread
+from vision_stream.delivery.tenure import Tenure
 
 _log = structlog.get_logger(__name__)
 ASK_AGAIN_S = 0.5  # whether this worker is a member: the coordinator is away, or a rebalance is about to tell
+
+Place = tuple[Tenure[Any], int]  # a table's, and a partition
+
+
+async def announce(places: Iterable[Place], generation: int, is_member: Callable[[int], Awaitable[bool]]) -> None:
+    """Take the next number in each; returns when all of them can be read. Cancelled by the next rebalance."""
+    taken = [(tenure, partition, tenure.fence(partition).owner.next(generation)) for tenure, partition in places]
+    while not await is_member(generation):  # noqa: ASYNC110  # no event tells it
+        await asyncio.sleep(ASK_AGAIN_S)
+    with collected() as sent:
+        for tenure, partition, epoch in taken:
+            tenure.announce(partition, epoch)
+        await sent.delivered()
+
+
+async def mend(tenure: Tenure[Any], partition: int) -> int:
+    """Write the right rows again behind those that do not count, or compaction would keep these alone; how many."""
+    stale = tenure.fence(partition).stale
+    if not stale:
+        return 0
+    with collected() as sent:
+        for key in sorted(stale):
+            tenure.write_again(partition, key)
+        await sent.delivered()
+    mended = len(stale)
+    stale.clear()
+    return mended
 
 
 class FencedTables(TableManager):
@@ -45,17 +72,20 @@ class FencedRecovery(Recovery):
     mundane_level = "debug"
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Go on where every partition is ours; else announce, and have the recovery run on."""
-        others = [(table, tp) for table, tp in self._fenced() if not table.owned(tp.partition)]
+        """Go on where every partition is ours; else announce ourselves, and have the recovery run on."""
+        others = [(table, tp) for table, tp in self._fenced() if not table.tenure.owned(tp.partition)]
         if others:
-            for table, tp in others:
-                if table.lost(tp.partition):  # somebody had it meanwhile: nothing that is remembered of it counts
-                    self.active_offsets[tp] = cast(Any, None)
-            await self._announce([(t, tp) for t, tp in others if not t.lost(tp.partition)], generation_id)
+            lost = {tp for table, tp in others if table.tenure.lost(tp.partition)}
+            for tp in lost:  # somebody had it meanwhile: what is remembered of it does not count
+                self.active_offsets[tp] = cast(Any, None)
+            await announce(
+                [(t.tenure, tp.partition) for t, tp in others if tp not in lost], generation_id, self._is_member
+            )
             self.signal_recovery_start.set()
             return
         for table, tp in self._fenced():
-            await self._mend(table, tp.partition)
+            if mended := await mend(table.tenure, tp.partition):
+                _log.warning("rows of a former owner left out", table=table.name, partition=tp.partition, rows=mended)
         await super().on_recovery_completed(generation_id)
 
     def _fenced(self) -> Iterator[tuple[Table, TP]]:
@@ -63,36 +93,19 @@ class FencedRecovery(Recovery):
             if isinstance(table, Table):
                 yield from ((table, tp) for tp in sorted(tps))
 
-    async def _announce(self, places: list[tuple[Table, TP]], generation: int) -> None:
-        taken = [(table, tp.partition, table.fence(tp.partition).owner.next(generation)) for table, tp in places]
-        thread: ConsumerThread = cast(Any, self.app.consumer)._thread
-        while not await thread.call_thread(_is_member, thread, generation):  # noqa: ASYNC110  # no event tells it
-            await asyncio.sleep(ASK_AGAIN_S)  # ended by the rebalance
-        with changelog.collected() as sent:
-            for table, partition, epoch in taken:
-                table.announce(partition, epoch)
-            await sent.delivered()
-
-    async def _mend(self, table: Table, partition: int) -> None:
-        """Write the right rows again behind those that do not count, or compaction would keep these alone."""
-        stale = table.fence(partition).stale
-        if stale:
-            _log.warning("rows of a former owner left out", table=table.name, partition=partition, rows=len(stale))
-            with changelog.collected() as sent:
-                for key in stale:
-                    table.write_again(partition, key)
-                await sent.delivered()
-            stale.clear()
-
     async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
         if title == "active":
             for table, tp in self._fenced():
-                if destination.get(tp) is None:  # read from the start
-                    table.forget(tp.partition)
+                if destination.get(tp) is None:  # it is read from the start
+                    table.tenure.forget(tp.partition)
         await super()._build_offsets(consumer, tps, destination, title)
 
+    async def _is_member(self, generation: int) -> bool:
+        thread: ConsumerThread = cast(Any, self.app.consumer)._thread
+        return await thread.call_thread(_still_member, thread, generation)
 
-async def _is_member(thread: ConsumerThread, generation: int) -> bool:
+
+async def _still_member(thread: ConsumerThread, generation: int) -> bool:
     """Does the group's coordinator count this worker in, in this generation? Runs in the consumer's thread."""
     coordinator: Any = thread._ensure_consumer()._coordinator
     try:
