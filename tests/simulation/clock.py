@@ -1,4 +1,7 @@
-"""Virtual time: nothing is waited for; when all wait, the clock jumps to the first that need not any more."""
+"""Virtual time: nothing is waited for; when all wait, the clock jumps to the first that need not any more.
+
+Whoever ``holds`` a context stops the tasks that run in it, wherever they wait, as SIGSTOP does a process.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import selectors
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0
+Step = tuple[Callable[..., object], tuple[Any, ...], Context]
 
 
 class Stuck(Exception):
@@ -39,6 +44,7 @@ class _Jump(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jump = _Jump()
+        self.held: Callable[[], list[Step] | None] = lambda: None  # where the running context's steps are kept
         super().__init__(self._jump)
 
     def time(self) -> float:
@@ -47,6 +53,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def at_each_turn(self, turn: Callable[[], None]) -> None:
         """Call ``turn`` between any two steps of tasks that wait for anything."""
         self._jump.turn = turn
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+        context = copy_context() if context is None else context  # an empty one is false
+        return super().call_soon(self._step, callback, args, context, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+        context = copy_context() if context is None else context  # an empty one is false
+        return super().call_at(when, self._step, callback, args, context, context=context)
+
+    def _step(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
+        kept = self.held()
+        if kept is None:
+            callback(*args)
+        else:
+            kept.append((callback, args, context))
+
+    def go_on(self, kept: list[Step]) -> None:
+        """Take the steps that were kept, in order."""
+        for callback, args, context in kept:
+            self.call_soon(callback, *args, context=context)
+        kept.clear()
 
 
 @contextmanager
@@ -80,6 +107,7 @@ def run(make: Callable[[VirtualLoop], Coroutine[Any, Any, T]], seed: int) -> T:
             try:
                 return loop.run_until_complete(make(loop))
             finally:
+                loop.held = lambda: None
                 left = asyncio.all_tasks(loop)
                 for task in left:
                     task.cancel()

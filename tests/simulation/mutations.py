@@ -9,9 +9,11 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.simulation.patched import Agents
+from tests.simulation.worker import Worker
 from vision_stream.delivery import Record, changelog
 from vision_stream.delivery.keylocks import KeyLocks
 from vision_stream.delivery.offsets import PartitionLedger
+from vision_stream.fencing import Epoch, Fence
 from vision_stream.gating import gate
 from vision_stream.joining import join
 from vision_stream.messages import Detection, GroupAssessment, Overdue, decode
@@ -78,6 +80,25 @@ def no_turns(agents: Agents) -> AbstractContextManager[Any]:
     return both()
 
 
+def no_fence(agents: Agents) -> AbstractContextManager[Any]:
+    """A recovery takes every row, whoever wrote it."""
+    return patch.object(Fence, "admits", lambda self, key, headers: _admits_all(self, headers))
+
+
+def _admits_all(fence: Fence, headers: Any) -> bool:
+    fence.owner = max(fence.owner, Epoch.of(headers) or fence.owner)
+    return True
+
+
+def announced_unasked(agents: Agents) -> AbstractContextManager[Any]:
+    """A worker announces itself without asking whether it is still a member of the group."""
+
+    async def always(self: Worker, generation: int) -> bool:
+        return True
+
+    return patch.object(Worker, "_is_member", always)
+
+
 class _Nobody:
     async def __aenter__(self) -> None:
         return None
@@ -86,4 +107,4 @@ class _Nobody:
         return None
 
 
-ALL = (row_before_tasks, row_before_join, acked_out_of_order, rows_not_awaited, no_turns)
+ALL = (row_before_tasks, row_before_join, acked_out_of_order, rows_not_awaited, no_turns, no_fence, announced_unasked)

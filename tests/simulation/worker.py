@@ -7,20 +7,23 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from faust.types.tuples import TP, ConsumerMessage
 
-from tests.simulation.kafka import PARTITIONS, Place, Producer
+from tests.simulation.clock import Step
+from tests.simulation.kafka import PARTITIONS, Headers, Place, Producer
 from vision_stream.audit.facts import TABLES
 from vision_stream.background import Background
 from vision_stream.delivery import KeyLocks, OffsetLedger, Outbox, changelog
 from vision_stream.delivery.consumer import DRAIN_S
+from vision_stream.delivery.ownership import announce, mend
 from vision_stream.delivery.record import handled
 from vision_stream.delivery.stage import Stage
+from vision_stream.delivery.tenure import Tenure
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import Sent, unheard
 from vision_stream.llm.failures import CallFailed
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 COMMIT_EVERY_S = 1.0
 FLUSH_S = 5.0  # as `vision_stream.app` has it
 TICK_EVERY_S = 1.0
+HEARTBEAT_S = 2.0
 here: ContextVar[Worker] = ContextVar("here")  # the worker that a task belongs to
 VERDICT = '{"risk_level":"%s","confidence":0.8,"risk_types":["collision"],"description":"d","trigger_object_ids":[]}'
 
@@ -51,13 +55,23 @@ class Worker:
         self.locks = KeyLocks()
         self.ticked: dict[Any, float] = {}
         self.tables: dict[str, dict[bytes, bytes]] = {name: {} for name in TABLES}
+        self.tenures = {
+            name: Tenure(partial(self.tables.__getitem__, name), partial(self._post, name)) for name in TABLES
+        }
         self.producer = Producer(self.log, world.rng)
         self.dead_letters = Outbox(self, "dead_letters")  # pyright: ignore[reportArgumentType]
-        self.dead = False
+        self.started = self.dead = False
+        self.kept: list[Step] | None = None  # its tasks' steps while it is frozen
+        self.expelled = False  # from the group, and does not know yet
+        self.gone = asyncio.Event()  # dead or expelled: nobody waits for it
         self._own = Background()  # agents and timers, as long as it lives
+        self._asked = Background()  # what the group asks of it
         self._readers = Background()  # as long as a generation
+        self._turn = asyncio.Lock()
         self._streams: dict[str, Stream] = {}
         self._owned: list[int] = []
+        self._read_to: dict[Place, int] = {}  # of the changelogs
+        self.generation = -1
 
     async def start(self) -> None:
         """Open what it needs, and let the agents wait for messages."""
@@ -76,6 +90,8 @@ class Worker:
                 self._spawn(agent.fun(stream), f"agent {topic}")
             self._spawn(self._every(COMMIT_EVERY_S, self.commit), "commit")
             self._spawn(self._every(TICK_EVERY_S, self.world.tick), "tick")
+            self._spawn(self._heartbeat(), "heartbeat")
+            self.started = True
         finally:
             here.reset(token)
 
@@ -87,6 +103,14 @@ class Worker:
             await asyncio.sleep(seconds)
             if self._owned:
                 await act()
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            if self.expelled:
+                self.expelled = False
+                self.gone.clear()
+                self.world.rejoin(self)
 
     # What a stage and the agents ask of the app
 
@@ -100,36 +124,81 @@ class Worker:
 
     # A rebalance, as Kafka's eager protocol has it
 
+    def asked(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something here, and not where it is asked for: a frozen worker does nothing."""
+        context = copy_context()
+        context.run(here.set, self)
+        return context.run(self._asked.spawn, work, name=f"{self.name} asked")
+
     async def revoke(self) -> None:
         """Let the running work end, for a bounded time; commit; close the books."""
-        await self._readers.close()
-        for stream in self._streams.values():
-            stream.clear()
-        await asyncio.gather(*(stage.settle(DRAIN_S) for stage in self.stages.values()))
-        await self.commit()
-        await self.producer.flush(FLUSH_S)  # as Faust does, or a row could arrive after its partition's next owner's
-        self.ledger.close(list(self.ledger))
-        self._owned = []
-        for stage in self.stages.values():
-            stage.forget()
+        async with self._turn:
+            await self._readers.close()
+            for stream in self._streams.values():
+                stream.clear()
+            await asyncio.gather(*(stage.settle(DRAIN_S) for stage in self.stages.values()))
+            await self.commit()
+            await self.producer.flush(FLUSH_S)
+            self.ledger.close(list(self.ledger))
+            self._owned = []
+            for stage in self.stages.values():
+                stage.forget()
 
     async def assign(self, partitions: list[int], generation: int) -> None:
-        """Recover the tables, open the books at the committed offsets, and read on from there."""
-        await asyncio.sleep(self.world.rng.uniform(0.01, 0.3))
-        if self.dead or generation != self.log.generation:
-            return
-        self.tables = {name: {} for name in TABLES}
-        for name in TABLES:
-            for partition in partitions:
-                for entry in self.log.entries[name, partition]:
-                    self.tables[name][entry.key or b""] = entry.value or b""
-        self._owned = partitions
-        self.generation = generation
+        """Take the partitions over, and read on; ended by the next rebalance."""
+        async with self._turn:
+            self._readers.spawn(self._take_over(partitions, generation), name=f"{self.name} recovery")
+
+    async def _take_over(self, partitions: list[int], generation: int) -> None:
+        """As ``FencedRecovery`` does: recover, announce, recover up to that; then read from the committed offsets."""
+        places = [(name, partition) for name in TABLES for partition in partitions]
+        self._read_to = {place: at for place, at in self._read_to.items() if place in places}
+        while True:
+            for place in places:
+                await self._recover(place)
+            others = [(name, p) for name, p in places if not self.tenures[name].owned(p)]
+            if not others:
+                break
+            lost = [(name, p) for name, p in others if self.tenures[name].lost(p)]
+            for place in lost:
+                del self._read_to[place]
+            unclaimed = [(self.tenures[name], p) for name, p in others if (name, p) not in lost]
+            await announce(unclaimed, generation, self._is_member)
+        for name, partition in places:
+            await mend(self.tenures[name], partition)
+        self._owned, self.generation = partitions, generation
         for topic, stream in self._streams.items():
             for partition in partitions:
-                at = self.log.committed.get((topic, partition), 0)
-                self.ledger.open(TP(topic, partition), generation, at)
+                at, done = self.log.committed.get((topic, partition), 0), self.log.done.get((topic, partition), ())
+                self.ledger.open(TP(topic, partition), generation, at, done)
                 self._readers.spawn(self._read(stream, (topic, partition), at), name=f"{self.name} {topic}")
+
+    async def _recover(self, place: Place) -> None:
+        name, partition = place
+        rows, tenure = self.tables[name], self.tenures[name]
+        if place not in self._read_to:
+            tenure.forget(partition)
+        end = self.log.end(place)
+        await asyncio.sleep(self.world.rng.uniform(0.005, 0.1))
+        for entry in self.log.entries[place][self._read_to.get(place, 0) : end]:
+            key = entry.key or b""
+            if tenure.takes(partition, key, entry.headers):
+                rows.pop(key, None)
+                if entry.value is not None:
+                    rows[key] = entry.value
+        self._read_to[place] = end
+
+    async def _is_member(self, generation: int) -> bool:
+        await asyncio.sleep(self.log.latency())
+        answer = not self.expelled and generation == self.log.generation
+        await asyncio.sleep(self.log.latency())
+        return answer
+
+    def _post(
+        self, name: str, partition: int, key: bytes, value: bytes | None, headers: Headers
+    ) -> asyncio.Future[None]:
+        send: Any = partial(self.producer.post, (name, partition), key, value, headers)
+        return changelog.collect(send)  # pyright: ignore[reportReturnType]
 
     async def _read(self, stream: Stream, place: Place, at: int) -> None:
         await asyncio.sleep(self.world.rng.choice((0.0, 0.1, 0.5)))  # which topic comes first, no one says
@@ -142,19 +211,36 @@ class Worker:
             await asyncio.sleep(self.world.rng.uniform(0.0, 0.01))
 
     async def commit(self) -> None:
-        offsets = {(tp.topic, tp.partition): self.ledger[tp].committable for tp in self.ledger}
-        generation = getattr(self, "generation", -1)
+        books = {(tp.topic, tp.partition): self.ledger[tp] for tp in self.ledger}
+        places = {place: (ledger.committable, ledger.done) for place, ledger in books.items()}
         await asyncio.sleep(self.log.latency())
-        if not self.dead and offsets:
-            self.log.commit(offsets, generation)
+        if not self.dead and not self.expelled and places:
+            self.log.commit(places, self.generation)
 
     # Ends
+
+    def freeze(self) -> None:
+        """As SIGSTOP, at whatever it waits for."""
+        self.kept, self.producer.frozen = [], True
+
+    def thaw(self) -> None:
+        kept, self.kept = self.kept or [], None
+        self.producer.thaw()
+        self.world.loop.go_on(kept)
+
+    def expel(self) -> None:
+        """Its session is over."""
+        self.expelled = True
+        self.gone.set()
 
     def kill(self) -> None:
         """As SIGKILL: nothing that it does from now on has an effect. The end of its tasks is only tidiness."""
         self.dead = True
+        self.gone.set()
         self.producer.die()
-        for work in (self._own, self._readers, *(stage._work for stage in self.stages.values())):
+        if self.kept is not None:
+            self.thaw()
+        for work in (self._own, self._asked, self._readers, *(stage._work for stage in self.stages.values())):
             for task in list(work._tasks):
                 task.cancel()
 
@@ -164,6 +250,7 @@ class Worker:
         await self._own.close()
         await self.scheduler.close()
         self.dead = True
+        self.gone.set()
 
 
 class Event:
@@ -221,11 +308,10 @@ class Table:
 
     def __setitem__(self, key: bytes, row: bytes) -> None:
         self._rows()[key] = row
-        record, changes = handled.get(), changelog._changes.get()
+        record = handled.get()
         assert record is not None
-        assert changes is not None
-        send: Any = partial(here.get().producer.post, (self._name, record.partition), key, row)
-        changes.add(send(), send)
+        assert changelog._changes.get() is not None
+        here.get().tenures[self._name].write(record.partition, key, row)
 
 
 class Client:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from tests.simulation import clock
 from tests.simulation.kafka import PARTITIONS, Log, Trouble
 from tests.simulation.patched import Agents, patched
-from tests.simulation.worker import Worker
+from tests.simulation.worker import Worker, here
 from vision_stream.audit import Facts, Report, check
 from vision_stream.audit.facts import INPUTS, TABLES
 from vision_stream.background import Background
@@ -52,6 +53,7 @@ class Plan:
     workers: int
     crashes: int
     crash_chance: float  # at each turn of the loop, while crashes are left
+    freezes: int  # of a worker, some longer than its session
     stops: int  # workers that leave in order, and others that come
     trouble: Trouble
 
@@ -66,8 +68,12 @@ class Plan:
             crash_chance=rng.choice((0.002, 0.006, 0.02)),
             stops=rng.randint(0, 2),
             trouble=Trouble(
-                lost=rng.choice((0.0, 0.01)), unheard=rng.choice((0.0, 0.02)), slow=rng.choice((0.0, 0.05, 0.2))
+                lost=rng.choice((0.0, 0.01)),
+                unheard=rng.choice((0.0, 0.02)),
+                slow=rng.choice((0.0, 0.05, 0.2)),
+                late=rng.choice((0.0, 0.0, 1.0)),
             ),
+            freezes=rng.randint(0, 3),
         )
 
 
@@ -98,9 +104,9 @@ class World:
         self.cooldowns = MemoryCooldowns()
         self.calls: list[float] = []
         self.events: list[str] = []
-        self._plan, self._loop = plan, loop
+        self._plan, self.loop = plan, loop
         self._workers: list[Worker] = []
-        self._crashes_left = plan.crashes
+        self._crashes_left, self._freezes_left = plan.crashes, plan.freezes
         self._work = Background()
         self._rebalancing = asyncio.Lock()
         self._named = 0
@@ -110,11 +116,12 @@ class World:
         for _ in range(self._plan.workers):
             await self._add()
         await self._rebalance()
-        self._loop.at_each_turn(self._maybe_crash)
+        self.loop.held = _held
+        self.loop.at_each_turn(self._maybe)
         await asyncio.gather(self._load(), self._comings_and_goings())
-        self._crashes_left = 0
-        until = self._loop.time() + SETTLED_WITHIN_S
-        while not self._done() and self._loop.time() < until:  # noqa: ASYNC110  # virtual time: it costs nothing
+        self._crashes_left = self._freezes_left = 0
+        until = self.loop.time() + SETTLED_WITHIN_S
+        while not self._done() and self.loop.time() < until:  # noqa: ASYNC110  # virtual time: it costs nothing
             await asyncio.sleep(1.0)
         report, digest = self.report(), self.digest()
         for worker in self._workers:
@@ -139,25 +146,60 @@ class World:
         for sequence in range(1, self._plan.detections + 1):
             await asyncio.sleep(self.rng.uniform(0.1, 1.0))
             # A group stays for a while: the gate has something to remember.
-            seen = a_detection(load, number, sequence // 5, now=clock.EPOCH + self._loop.time())
+            seen = a_detection(load, number, sequence // 5, now=clock.EPOCH + self.loop.time())
             detection = _renumbered(seen, sequence)
             key = detection.camera_id.encode()
             for _ in range(2 if self.rng.random() < 0.05 else 1):  # capture sends again what it is not sure of
                 place = "detection_results", self.log.partition(key)
-                self.log.append(place, key, encode(detection), self._loop.time())
+                self.log.append(place, key, encode(detection), self.loop.time())
 
     # What befalls the workers
 
-    def _maybe_crash(self) -> None:
+    def _maybe(self) -> None:
         """At any turn of the loop: between any two steps of the handlers."""
         if self._crashes_left and self.rng.random() < self._plan.crash_chance:
             self._crashes_left -= 1
-            alive = [worker for worker in self._workers if not worker.dead]
-            both = self.rng.random() < 0.2
-            for worker in alive if both else alive[: self.rng.randint(0, 1)] or alive[:1]:
-                self._say(f"{worker.name} is killed")
-                worker.kill()
-            self._work.spawn(self._after_crash(), name="after a crash")
+            self._crash()
+        if self._freezes_left and self.rng.random() < self._plan.crash_chance:
+            self._freezes_left -= 1
+            awake = [worker for worker in self._workers if worker.started and not worker.dead and worker.kept is None]
+            if awake:
+                self._work.spawn(self._freeze(self.rng.choice(awake)), name="a freeze")
+
+    def _crash(self) -> None:
+        alive = [worker for worker in self._workers if not worker.dead]
+        both = self.rng.random() < 0.2
+        for worker in alive if both else alive[:1]:
+            self._say(f"{worker.name} is killed")
+            worker.kill()
+        self._work.spawn(self._after_crash(), name="after a crash")
+
+    async def _freeze(self, worker: Worker) -> None:
+        """Some wake up within their session; the others as zombies, whose partitions have new owners."""
+        worker.freeze()
+        self._say(f"{worker.name} is frozen")
+        if self.rng.random() < 0.3:
+            await asyncio.sleep(self.rng.uniform(0.1, 0.9) * SESSION_S)
+        else:
+            await asyncio.sleep(SESSION_S)
+            if not worker.dead and not worker.expelled:
+                self._say(f"{worker.name} is expelled")
+                worker.expel()
+                if self.rng.random() < 0.5 or not self._members():
+                    await self._add()
+                self._work.spawn(self._rebalance(), name="after a session's end")
+            await asyncio.sleep(self.rng.choice((0.2, 2.0, 8.0)) * self.rng.random())
+        if not worker.dead:
+            self._say(f"{worker.name} wakes up")
+            worker.thaw()
+
+    def rejoin(self, worker: Worker) -> None:
+        """It has heard that it was expelled."""
+        self._say(f"{worker.name} joins again")
+        Context().run(self._work.spawn, self._rebalance(), name="a rejoin")
+
+    def _members(self) -> list[Worker]:
+        return [worker for worker in self._workers if not worker.dead and not worker.expelled]
 
     async def _after_crash(self) -> None:
         """Another worker starts, before or after the dead one's session ends."""
@@ -168,11 +210,11 @@ class World:
     async def _comings_and_goings(self) -> None:
         for _ in range(self._plan.stops):
             await asyncio.sleep(self.rng.uniform(0.3, 3.0))
-            alive = [worker for worker in self._workers if not worker.dead]
-            if alive and self.rng.random() < 0.6:
+            members = self._members()
+            if members and self.rng.random() < 0.6:
                 async with self._rebalancing:
-                    self._say(f"{alive[0].name} is stopped")
-                    await alive[0].stop()
+                    self._say(f"{members[0].name} is stopped")
+                    await _answer(members[0], members[0].stop())
             if self.rng.random() < 0.7 or not any(not worker.dead for worker in self._workers):
                 await self._add()
             await self._rebalance()
@@ -186,16 +228,17 @@ class World:
 
     async def _rebalance(self) -> None:
         async with self._rebalancing:
-            alive = [worker for worker in self._workers if not worker.dead]
-            await asyncio.gather(*(worker.revoke() for worker in alive))
-            alive = [worker for worker in alive if not worker.dead]
+            await asyncio.gather(*(_answer(worker, worker.revoke()) for worker in self._members()))
+            members = self._members()
+            self.rng.shuffle(members)
             self.log.generation += 1
-            self._say(f"generation {self.log.generation}: {', '.join(worker.name for worker in alive) or 'nobody'}")
-            shares: dict[int, list[int]] = {n: list(range(n, PARTITIONS, len(alive))) for n in range(len(alive))}
-            await asyncio.gather(*(w.assign(shares[n], self.log.generation) for n, w in enumerate(alive)))
+            self._say(f"generation {self.log.generation}: {', '.join(w.name for w in members) or 'nobody'}")
+            for number, worker in enumerate(members):
+                share = list(range(number, PARTITIONS, len(members)))
+                worker.asked(worker.assign(share, self.log.generation))
 
     def _say(self, what: str) -> None:
-        self.events.append(f"{self._loop.time():7.3f}  {what}")
+        self.events.append(f"{self.loop.time():7.3f}  {what}")
 
     # What came of it
 
@@ -203,7 +246,7 @@ class World:
         names = (*INPUTS, *TABLES, "dead_letters")
         return Facts(
             topics={name: tuple(e for p in range(PARTITIONS) for e in self.log.entries[name, p]) for name in names},
-            read_at=clock.EPOCH + self._loop.time(),
+            read_at=clock.EPOCH + self.loop.time(),
             committed=dict(self.log.committed),
             ends={(topic, p): self.log.end((topic, p)) for topic in INPUTS for p in range(PARTITIONS)},
         )
@@ -217,6 +260,19 @@ class World:
             for entry in self.log.entries[place]:
                 found.update(repr((place, entry)).encode())
         return found.hexdigest()[:16]
+
+
+async def _answer(worker: Worker, work: Coroutine[Any, Any, None]) -> None:
+    """Wait until a member has done what is asked of it, or is no member any more."""
+    done = worker.asked(work)
+    gone = worker.world.loop.create_task(worker.gone.wait())
+    await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
+    gone.cancel()
+
+
+def _held() -> list[clock.Step] | None:
+    worker = here.get(None)
+    return None if worker is None else worker.kept
 
 
 def _renumbered(detection: Detection, sequence: int) -> Detection:
