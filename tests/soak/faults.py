@@ -62,8 +62,10 @@ async def rebalance_storm(stage: Stage) -> float:
 async def zombie(stage: Stage) -> float:
     """Stopped past its session, and then going on as if nothing had been."""
     stage.workers["b"].send(signal.SIGSTOP)
-    await asyncio.sleep(stage.settings.kafka.session_timeout_s + ZOMBIE_S)
-    stage.workers["b"].send(signal.SIGCONT)
+    try:
+        await asyncio.sleep(stage.settings.kafka.session_timeout_s + ZOMBIE_S)
+    finally:  # also where the run ends just now
+        stage.workers["b"].send(signal.SIGCONT)
     return time.time()
 
 

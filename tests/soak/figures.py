@@ -25,7 +25,9 @@ class Slope:
 
 @dataclass(frozen=True)
 class Level:
-    early: float  # median of the first third
+    """Of the lower quartile, because a burst of work lifts all but the floor, and what leaks lifts the floor."""
+
+    early: float  # of the first third
     late: float  # of the last
 
     @property
@@ -52,7 +54,11 @@ def level(points: Sequence[Point], *, warm_up_s: float) -> Level | None:
     """None: too few."""
     values = [value for _, value in _behind(points, warm_up_s)]
     third = len(values) // 3
-    return Level(float(np.median(values[:third])), float(np.median(values[-third:]))) if third else None
+    return Level(_floor(values[:third]), _floor(values[-third:])) if third else None
+
+
+def _floor(values: Sequence[float]) -> float:
+    return float(np.quantile(values, 0.25))
 
 
 def _behind(points: Sequence[Point], warm_up_s: float) -> list[Point]:
