@@ -149,7 +149,7 @@ def environ_of(settings: Settings, directory: Path, llm_port: int) -> dict[str, 
     """The environment in which ``vision_stream.config.load`` gives these settings, with the simulator's keys."""
     config = directory / "config"
     config.mkdir(parents=True, exist_ok=True)
-    kafka = settings.kafka.model_dump(mode="json")
+    kafka = settings.kafka.model_dump(mode="json", exclude_defaults=True)  # an older version may not know all
     base_url = f"http://127.0.0.1:{llm_port}/v1"
     keys = [{"id": f"key-{n:03}", "api_key": f"sk-sim-{n:03}", "base_url": base_url} for n in range(1, 5)]
     (config / "kafka.yaml").write_text(yaml.safe_dump(kafka))

@@ -9,6 +9,7 @@ from functools import partial
 from tests.faults.suite.row import Row, Setting
 from tests.faults.suite.scene import Scene
 from tests.faults.suite.surroundings import SPECIAL
+from tests.faults.tools.clock import NOTICED_S
 from tests.faults.tools.disk import KIB, SmallDisk
 from tests.faults.tools.limits import few_descriptors, little_memory
 from tests.waiting import eventually
@@ -58,9 +59,11 @@ def _disk(disk: SmallDisk | None) -> SmallDisk:
 
 
 async def clock_steps(scene: Scene, rng: random.Random) -> None:
-    """One worker's clock goes wrong by an hour, there and back, and the others' stay right."""
+    """One worker's clock goes wrong by an hour, there and back, and the others' stay right. An hour on, it takes every
+    deadline for passed: its tasks expire, and its requests are partial."""
     clock = scene.around.clock
     assert clock is not None
+    before, known = scene.auditor.unjoined(scene.cameras.taken), len(scene.cameras.taken)
     step_s = rng.choice((-HOUR_S, HOUR_S))
     scene.event(f"b's clock {step_s:+.0f} s")
     clock.step(step_s)
@@ -68,6 +71,9 @@ async def clock_steps(scene: Scene, rng: random.Random) -> None:
         await asyncio.sleep(rng.uniform(4.0, 8.0))
     finally:
         clock.step(0.0)
+        await asyncio.sleep(NOTICED_S)
+        during = set(list(scene.cameras.taken)[known:])
+        scene.auditor.may_be_partial |= before | during
 
 
 # -- F15
@@ -95,11 +101,12 @@ async def _started_where_ended(scene: Scene) -> None:
 
 
 BROKERS_DISK = Setting(broker_disk_mb=192)
+A_CLOCK = Setting(clock=True)
 WORKERS_DISK = Setting(redis=True, data_disk_mb=8)
 ROWS = (
     Row("F13.broker", "the broker's disk full", brokers_disk, 20.0, BROKERS_DISK, about_s=25.0),
     Row("F13.data", "the workers' data_dir full, one of them started meanwhile", workers_disk, 15.0, WORKERS_DISK),
-    Row("F14", "a worker's clock wrong by an hour, there and back", clock_steps, 15.0, SPECIAL, about_s=20.0),
+    Row("F14", "a worker's clock wrong by an hour, there and back", clock_steps, 15.0, A_CLOCK, about_s=20.0),
     Row("F15.descriptors", "a worker without descriptors", partial(few_left, what="descriptors"), 15.0, SPECIAL),
     Row("F15.memory", "a worker without memory", partial(few_left, what="memory"), 15.0, SPECIAL),
 )

@@ -148,7 +148,10 @@ async def _start_workers(scene: Scene) -> None:
     await scene.all_ready()
 
 
-def settings_of(setting: Setting, kafka: KafkaBroker, redis: RedisServer | None) -> Settings:
+def settings_of(
+    setting: Setting, kafka: KafkaBroker, redis: RedisServer | None, *, partitions: int | None = None
+) -> Settings:
+    """``partitions``: others than the setting's."""
     names = type(Settings().kafka.topics).model_fields
     return Settings.model_validate(
         {

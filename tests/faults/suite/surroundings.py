@@ -16,7 +16,7 @@ from vision_stream.broker import KafkaBroker
 from vision_stream.redis_server import RedisServer
 
 APART = "b"  # the worker that has them
-SPECIAL = Setting(redis=True, network=True, clock=True)  # what most faults but kills need: one scene for all of them
+SPECIAL = Setting(redis=True, network=True)  # what most faults but kills need: one scene for all of them
 
 
 class Surroundings:

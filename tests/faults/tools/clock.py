@@ -8,6 +8,7 @@ PLACES = tuple(
     Path(root) / "faketime/libfaketimeMT.so.1"
     for root in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/lib", "/usr/lib")
 )
+NOTICED_S = 1.0  # after a step, at the latest
 
 
 def missing() -> str:
@@ -26,7 +27,7 @@ class Clock:
         return {
             "LD_PRELOAD": str(_library()),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds, in which a step is noticed
+            "FAKETIME_CACHE_DURATION": f"{NOTICED_S:.0f}",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
