@@ -144,9 +144,7 @@ def _counts(lines: Sequence[Line], warm_up_s: float) -> tuple[str, list[str]]:
             if found is not None and name in OURS and not found.flat:
                 wrong.append(f"{_name(name)}: {count} grow from {found.early:g} to {found.late:g}")
         rows.append(f"| {_name(name)} | " + " | ".join(cells) + " |")
-    text = (
-        "### Tasks, threads, descriptors, connections\n\nMedians of the first and the last third of the longest life."
-    )
+    text = "### Tasks, threads, descriptors, connections\n\nLower quartiles of the longest life's first and last third."
     return text + "\n\n" + "\n".join(rows) + "\n", wrong
 
 
