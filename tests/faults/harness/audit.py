@@ -75,6 +75,14 @@ class Heard(NamedTuple):
     called_at: float  # epoch seconds, when the call began that gave it
 
 
+class Through(NamedTuple):
+    """The first complete join of a request with a verdict: it has been through all three stages."""
+
+    at: float  # monotonic seconds, when the auditor read it
+    detection_id: str
+    camera_id: str
+
+
 class Auditor:
     """Reads along: ``async with Auditor(settings) as auditor``, then ask as often as wanted.
 
@@ -96,6 +104,7 @@ class Auditor:
         self.joins: dict[str, list[CameraAssessment]] = {}
         self.dead_letters: list[DeadLetter] = []
         self.heard: list[Heard] = []
+        self.through: list[Through] = []
         self.out_of_order: list[str] = []
         self.unreadable: Counter[str] = Counter()  # by topic: planted, and in the dead letters, or else missing there
         self.planted: set[tuple[str, int, int]] = set()  # topic, partition, offset
@@ -196,9 +205,16 @@ class Auditor:
             case "camera_assessments":
                 message = decode(value, CameraMessage)
                 if isinstance(message, CameraAssessment):
-                    self.joins.setdefault(message.request_id, []).append(message)
+                    self._take_join(message)
             case _:
                 self.dead_letters.append(decode(value, DeadLetter))
+
+    def _take_join(self, join: CameraAssessment) -> None:
+        known = self.joins.setdefault(join.request_id, [])
+        judged = any(isinstance(assessment, Assessed) for assessment in join.assessments)
+        if join.complete and judged and not any(other.complete for other in known):
+            self.through.append(Through(time.monotonic(), join.request_id, join.camera_id))
+        known.append(join)
 
     def _take_task(self, task: AssessmentTask) -> None:
         if task.task_id not in self.tasks:

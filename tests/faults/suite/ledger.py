@@ -31,7 +31,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: str  # when it ended, UTC
     seconds: float
     fault_s: float  # how long the fault lasted
-    first_s: float | None  # from its end to the first new verdict
+    first_s: float | None  # from its end to the first new outcome, through all stages
     all_s: float | None  # and until every camera had one
     detections: int
     tasks: int

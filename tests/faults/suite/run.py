@@ -35,7 +35,7 @@ class RoundFailed(Exception):
 
 @dataclass
 class Measured:
-    """Seconds from the fault's end to the first new verdict, and until each camera had one; None: not in time."""
+    """Seconds from the fault's end to the first new outcome, and until each camera had one; None: not in time."""
 
     first_s: float | None = None
     all_s: float | None = None
@@ -91,26 +91,26 @@ async def audit_whole(scene: Scene) -> str:
 
 
 async def _recover(scene: Scene, ended: float, measured: Measured) -> None:
-    """Wait until each camera had a verdict on a detection that was sent after the fault's end."""
-    heard_from = len(scene.auditor.heard)
+    """Wait until each camera had an outcome of a detection that was sent after the fault's end."""
+    seen = len(scene.auditor.through)
     waiting = set(scene.cameras.camera_ids)
 
     def each_camera() -> bool:
-        nonlocal heard_from
-        checked = len(scene.auditor.heard)
-        for verdict in scene.verdicts_since(ended, heard_from):
-            since = verdict.at - ended
+        nonlocal seen
+        checked = len(scene.auditor.through)
+        for outcome in scene.outcomes_since(ended, seen):
+            since = outcome.at - ended
             measured.first_s = since if measured.first_s is None else measured.first_s
-            waiting.discard(verdict.camera_id)
+            waiting.discard(outcome.camera_id)
             if not waiting and measured.all_s is None:
                 measured.all_s = since
-        heard_from = checked
+        seen = checked
         return not waiting
 
     with suppress(AssertionError):
         await eventually(each_camera, RECOVERED_WITHIN_S)
     if waiting:
-        raise RoundFailed(f"no new verdict within {RECOVERED_WITHIN_S:g} s for {sorted(waiting)}")
+        raise RoundFailed(f"no new outcome within {RECOVERED_WITHIN_S:g} s for {sorted(waiting)}")
 
 
 async def _settle_workers(scene: Scene) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from tests.faults.harness import Auditor, Cameras, World, open_world
-from tests.faults.harness.audit import Heard
+from tests.faults.harness.audit import Through
 from tests.faults.harness.world import ROOT, Worker
 from tests.faults.suite.row import Setting
 from tests.faults.suite.surroundings import Surroundings, ports_of
@@ -109,10 +109,10 @@ class Scene:
             return [topics.app_id(self.settings)]
         return [topics.app_id(self.settings.model_copy(update={"stream_roles": (role,)})) for role in ROLES]
 
-    def verdicts_since(self, at: float, heard_from: int = 0) -> Iterable[Heard]:
-        """Verdicts on detections that were sent after ``at`` (monotonic)."""
+    def outcomes_since(self, at: float, seen: int = 0) -> Iterable[Through]:
+        """Of detections that were sent after ``at`` (monotonic), through all stages; the first ``seen`` are passed over."""
         sent_at = self.cameras.sent_at
-        return (h for h in self.auditor.heard[heard_from:] if sent_at.get(h.detection_id, 0.0) > at)
+        return (t for t in self.auditor.through[seen:] if sent_at.get(t.detection_id, 0.0) > at)
 
 
 @asynccontextmanager
