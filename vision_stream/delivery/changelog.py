@@ -100,6 +100,10 @@ def collect(send: partial[FutureMessage]) -> FutureMessage:
 class GlobalTable(_Delivered, FaustGlobalTable):
     """A Faust table that every worker has whole, and writes, with awaited changes."""
 
+    def partition_for_key(self, key: Any) -> int | None:
+        # Else the producer is asked, which knows the partitions of no topic that it has not sent to yet.
+        return 0 if self.partitions == 1 else super().partition_for_key(key)
+
 
 class Table(faust.Table):
     """The same for a table whose partitions have one owner each; late rows of former ones are left out."""
