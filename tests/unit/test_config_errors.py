@@ -130,7 +130,7 @@ FILES = [
         config/monitoring.yaml:1:10
           field:   grafana
           found:   an unknown name
-          allowed: prometheus
+          allowed: prometheus, watchdog
           remedy:  remove it""",
     ),
     (
@@ -648,6 +648,15 @@ def test_an_expanded_value_is_shown_as_it_was_written_not_as_the_secret_that_it_
 
     assert "found:   ${SECRET}" in str(error)
     assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize("line", ["canary-9f2kQ07xTz31m", "canary 9f2k", "export canary-9f2k", "canary:9f2k"])
+def test_a_line_of_dot_env_without_a_name_is_not_repeated(line: str):
+    Path(".env").write_text(f"{line}\n")
+    with pytest.raises(InvalidConfig) as caught:
+        load(environ={}, env_file=Path(".env"))
+    assert ".env:1:1" in str(caught.value)
+    assert "canary" not in str(caught.value)
 
 
 def test_a_directory_in_the_place_of_a_file_is_explained():

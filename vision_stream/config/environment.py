@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path as FilePath
@@ -69,7 +69,8 @@ def of_file(path: FilePath, *, wanted: bool) -> Variables:
         place = Place(str(path), binding.original.line + written[:blank].count("\n"), 1, binding.key or "")
         if binding.error or (binding.key and binding.value is None):
             remedy = "write NAME=value; put a value with spaces, # or quotes in quotes"
-            found.problems.append(Problem(place, "", "a line that is no NAME=value", "NAME=value", remedy))
+            nameless = replace(place, variable="")  # what stands there may be the value, and a secret
+            found.problems.append(Problem(nameless, "", "a line that is no NAME=value", "NAME=value", remedy))
         elif binding.key:
             if binding.key in found.texts:
                 said = f"twice; first on line {found.places[binding.key].line}"
