@@ -110,7 +110,7 @@ class Scene:
         return [topics.app_id(self.settings.model_copy(update={"stream_roles": (role,)})) for role in ROLES]
 
     def outcomes_since(self, at: float, seen: int = 0) -> Iterable[Through]:
-        """Of detections that were sent after ``at`` (monotonic), through all stages; the first ``seen`` are passed over."""
+        """Of detections sent after ``at`` (monotonic), through all stages; the first ``seen`` are passed over."""
         sent_at = self.cameras.sent_at
         return (t for t in self.auditor.through[seen:] if sent_at.get(t.detection_id, 0.0) > at)
 
