@@ -21,7 +21,7 @@ from tests.builders import a_group, an_object
 from tests.llm_parts import CANARY, JPEG, a_task, keys_for, simulated
 from tests.waiting import eventually
 from tests.windows import most_in_a_window
-from vision_stream.llm.cooldowns import Cooldown, MemoryCooldowns, operator_row
+from vision_stream.llm.cooldowns import Cooldown, MemoryCooldowns, fingerprint, operator_row
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import (
     Assessed,
@@ -493,6 +493,19 @@ async def test_a_cooldown_holds_on_the_other_worker():
             await other.assess(a_task(2))
             assert states(other)["bad"] == "cooling"
     assert Counter(call.key for call in simulator.calls) == {"bad": 1, "good": 2}
+
+
+async def test_a_cooldown_from_a_clock_an_hour_ahead_lasts_as_long_as_it_was_meant_to():
+    board, ahead = MemoryCooldowns(), time.time() + 3600
+    async with a_simulator("cooled", "good") as simulator:
+        keys = keys_for(simulator)
+        mine = fingerprint(keys[0].api_key.get_secret_value())
+        board.write("cooled", Cooldown(until=ahead + 5, failures=1, reason="429", at=ahead, fingerprint=mine))
+        async with a_scheduler(keys, board=board) as scheduler:
+            await scheduler.assess(a_task())
+            [cooled] = [key for key in scheduler.pool.snapshot() if key.id == "cooled"]
+    assert cooled.state == "cooling"
+    assert 0 < cooled.cooling_for_s <= 5
 
 
 async def test_a_replaced_secret_is_another_key():

@@ -86,7 +86,9 @@ class Sharing:
         if later and self._pool.status(key_id, now).state == "disabled":
             self._pool.enable(key_id)
             _log.info("API key is enabled again", key=key_id)
-        left = row.until - time.time()
+        # By the writer's own clock it lasts no longer than that, however wrong that clock is: an hour ahead, it would
+        # keep the key from all others for an hour.
+        left = min(row.until - time.time(), row.until - row.at)
         if left > 0:
             self._pool.cool_until(key_id, now + left, row.failures, row.reason, now=now, at_limit=row.at_limit)
         elif later and not row.failures:
