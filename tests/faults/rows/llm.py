@@ -47,7 +47,7 @@ async def _for_a_while(scene: Scene, rng: random.Random, **fault: Any) -> None:
 
 
 ROWS = tuple(
-    Row(f"F10.{name}", f"the LLM {title}", fault, RECOVERS_S, SPECIAL, about_s=20.0)
+    Row(f"F10.{name}", f"The LLM {title}", fault, RECOVERS_S, SPECIAL, about_s=20.0)
     for name, title, fault in (
         ("dead", "dead for 2 to 4 s", dead),
         ("slow", "30 s slow for the calls of 2 to 4 s", partial(off, fault="slow", delay_s=30.0)),

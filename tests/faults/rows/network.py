@@ -33,7 +33,7 @@ async def cut(scene: Scene, rng: random.Random, seconds: tuple[float, float]) ->
 ROWS = (
     Row(
         "F8.short",
-        "a worker cut off for less than its session",
+        "A worker cut off for less than its session",
         partial(cut, seconds=SHORT_S),
         15.0,
         SPECIAL,
@@ -41,7 +41,7 @@ ROWS = (
     ),
     Row(
         "F8.long",
-        "a worker cut off for longer than its session",
+        "A worker cut off for longer than its session",
         partial(cut, seconds=LONG_S),
         15.0,
         SPECIAL,

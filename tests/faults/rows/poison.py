@@ -230,6 +230,6 @@ def _place(letter: DeadLetter) -> Place:
 
 
 ROWS = (
-    Row("F11", "poison on each topic", poison_all, 15.0, SPECIAL),
-    Row("F12", "messages at and above the size limit", sizes, 15.0, SPECIAL),
+    Row("F11", "Poison on each topic", poison_all, 15.0, SPECIAL),
+    Row("F12", "Messages at and above the size limit", sizes, 15.0, SPECIAL),
 )

@@ -68,11 +68,11 @@ RAISED = Setting(
     private=True,
 )
 ROWS = (
-    Row("F16.versions", "an older version beside the new one, there and back", two_versions, 10.0, about_s=30.0),
-    Row("F16.recovery", "a worker killed while its tables are recovered", crash_in_recovery, 10.0, about_s=25.0),
+    Row("F16.versions", "An older version beside the new one, there and back", two_versions, 10.0, about_s=30.0),
+    Row("F16.recovery", "A worker killed while its tables are recovered", crash_in_recovery, 10.0, about_s=25.0),
     Row(
         "F16.partitions",
-        "partitions raised from 4 to 32, the workers stopped for it and the cameras not",
+        "Partitions raised from 4 to 32, the workers stopped for it and the cameras not",
         more_partitions,
         10.0,
         RAISED,
