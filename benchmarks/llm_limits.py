@@ -6,8 +6,9 @@
 
 An LLM simulator in a process of its own logs when each request reached it, refused ones too; the schedulers share the
 keys and are offered ``load`` times what these allow. Shown of each combination: the most that any key got in any
-sliding second (or minute), in calls and as a multiple of its limit; how much of the allowed total was used from the
-first call to the last; how many calls were answered 429; and what became of the tasks.
+sliding second (or minute), in calls and as a multiple of its limit; how much of the allowed total was used, which is
+how soon after a call had left the window the next took its place; how many calls were answered 429; and what became of
+the tasks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffdb004300") + bytes(2000) + b"\xff\xd9"
-PATIENCE_S = 5.0  # of a task, so that many wait and most expire
 
 
 def limits_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -80,7 +81,7 @@ async def schedule(options: argparse.Namespace) -> None:
 
     async def one(number: int, due: float) -> None:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
-        outcome = await scheduler.assess(a_task(number))
+        outcome = await scheduler.assess(a_task(number, options.patience))
         outcomes[type(outcome).__name__.lower()] += 1
 
     began = time.monotonic()
@@ -94,7 +95,7 @@ async def schedule(options: argparse.Namespace) -> None:
     print(json.dumps(outcomes))
 
 
-def a_task(number: int) -> Any:
+def a_task(number: int, patience_s: float) -> Any:
     from vision_stream.messages import AssessmentTask, Box, DetectedObject, Group, InlineEvidence, StageTimes
 
     now, box = time.time(), Box(x1=0, y1=0, x2=10, y2=10)
@@ -114,7 +115,7 @@ def a_task(number: int) -> Any:
         objects=tuple(DetectedObject(object_id=n, label="car", confidence=0.9, box=box) for n in range(2)),
         group_count=1,
         priority=number % 100,
-        deadline=now + PATIENCE_S,
+        deadline=now + patience_s,
         times=StageTimes(captured_at=now, detected_at=now),
         frame_width=1920,
         frame_height=1080,
@@ -133,12 +134,13 @@ def most_in_a_window(times: list[float], span_s: float) -> int:
 def judged(calls: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, float]:
     """What the server saw of all keys together; of the worst key where one is meant."""
     limit, span_s = (options.rpm, 60.0) if options.rpm else (int(options.qps), 1.0)
-    worst, used = 0, 0.0
+    worst, reused_after = 0, list[float]()
     for key in {call["key"] for call in calls}:
         times = sorted(call["at"] for call in calls if call["key"] == key)
         worst = max(worst, most_in_a_window(times, span_s))
-        # The first window's calls are there at once, at no time: what follows is the rate.
-        used += (len(times) - limit) / (times[-1] - times[0]) * span_s / limit / options.keys
+        # At best each call takes the place of the one that left the window at that moment.
+        reused_after += [later - at for at, later in zip(times, times[limit:], strict=False)]
+    used = span_s / statistics.fmean(reused_after) if reused_after else 0.0
     refused = sum(call["status"] == 429 for call in calls)
     return {"worst": worst, "of_limit": worst / limit, "used": used, "refused": refused, "calls": len(calls)}
 
@@ -153,6 +155,7 @@ async def combination(options: argparse.Namespace, processes: int, load: float) 
         flags = ["--keys", options.keys, "--qps", options.qps, "--directory", directory, "--latency", options.latency]
         flags += ["--rpm", options.rpm] if options.rpm else []
         flags += ["--jitter", options.jitter, "--redis-url", redis_url, "--seconds", options.seconds]
+        flags += ["--patience", options.patience]
         server = _started(stack, ["--serve", *flags])
         base_url = await asyncio.to_thread(_line, server)
         rate = allowed_s * load / processes
@@ -214,6 +217,7 @@ def main() -> None:
     parser.add_argument("--qps", type=float, default=20.0)
     parser.add_argument("--rpm", type=int)
     parser.add_argument("--latency", type=float, default=0.2, help="of an answer, seconds")
+    parser.add_argument("--patience", type=float, default=5.0, help="a task's time to its deadline, seconds")
     parser.add_argument("--jitter", type=float, default=0.025, help="llm.limit_jitter_s")
     parser.add_argument("--redis", action="store_true", help="count in Redis instead of files")
     parser.add_argument("--json", action="store_true", help="a line a combination")

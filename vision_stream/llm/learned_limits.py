@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from vision_stream.llm.limits import JITTER_S, MINUTE_S, KeyLimits, SlidingWindow, Slots, Window
+from vision_stream.llm.limits import JITTER_S, MINUTE_S, KeyLimits, SlidingWindow, Slots, Window, widened
 
 if TYPE_CHECKING:
     from vision_stream.llm.pool import PooledKey
@@ -146,7 +146,7 @@ class LearnedLimits(KeyLimits):
 
     def _rebuild(self) -> None:
         limits = ((self._start or self._learned.second, 1.0), (self._learned.minute, MINUTE_S))
-        self.windows = tuple(SlidingWindow(limit, span_s + self._jitter_s) for limit, span_s in limits if limit)
+        self.windows = tuple(SlidingWindow(limit, widened(span_s, self._jitter_s)) for limit, span_s in limits if limit)
         self._spans = tuple(window.span_s for window in self.windows)
         for at in self._sent:
             for window in self.windows:

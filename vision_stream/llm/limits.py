@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vision_stream.llm.token_window import TokenWindow
 
 JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 widens a window
+LEAST = 0.01  # of a window is its margin at least: 0.6 s of a minute. Less: a packet sent twice breaks a limit.
 MAX_WIDER_S = 0.25  # beside that, for a key that answers 429 to what we allow
 RELAX = 0.998  # of it is left after an answer: half after 350 calls
 LOOK_AGAIN_S = 0.02  # after another process was quicker. Sooner: cores spent on it. Later: a free slot waits longer.
@@ -199,8 +200,19 @@ def key_limits(
         SlidingWindow(limit, span_s) for limit, span_s in spans(qps_limit, rpm_limit, jitter_s=jitter_s)
     ]
     if tpm_limit is not None:
-        windows.append(TokenWindow(tpm_limit, MINUTE_S + jitter_s))
+        windows.append(TokenWindow(tpm_limit, widened(MINUTE_S, jitter_s)))
     return KeyLimits(windows)
+
+
+def widened(span_s: float, jitter_s: float) -> float:
+    """A window of ``span_s`` and its margin: ``jitter_s``, by which a call's way may vary, or a hundredth.
+
+    No margin at all where ``jitter_s`` is 0.
+
+    >>> widened(1.0, 0.025), widened(60.0, 0.025), widened(60.0, 0.0)
+    (1.025, 60.6, 60.0)
+    """
+    return span_s + (max(jitter_s, LEAST * span_s) if jitter_s else 0.0)
 
 
 def spans(
@@ -209,11 +221,11 @@ def spans(
     """The windows of one key's settings: how many calls in how many seconds.
 
     A fraction of ``qps_limit`` is rounded to what fits in a second (2.5: two calls in any second); below 1 it is one
-    call in ``1 / qps_limit`` seconds. ``jitter_s`` widens each window by what a call's way may vary.
+    call in ``1 / qps_limit`` seconds. Each window is ``widened`` by ``jitter_s``.
     """
     windows: list[tuple[int, float]] = []
     if qps_limit is not None:
-        windows.append((max(1, math.floor(qps_limit)), max(1.0, 1.0 / qps_limit) + jitter_s))
+        windows.append((max(1, math.floor(qps_limit)), widened(max(1.0, 1.0 / qps_limit), jitter_s)))
     if rpm_limit is not None:
-        windows.append((rpm_limit, MINUTE_S + jitter_s))
+        windows.append((rpm_limit, widened(MINUTE_S, jitter_s)))
     return tuple(windows)

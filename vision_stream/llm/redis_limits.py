@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from vision_stream.background import Background
-from vision_stream.llm.limits import JITTER_S, MINUTE_S, PENDING_S, KeyLimits, SlidingWindow, Slots, Window, spans
+from vision_stream.llm.limits import (
+    JITTER_S,
+    MINUTE_S,
+    PENDING_S,
+    KeyLimits,
+    SlidingWindow,
+    Slots,
+    Window,
+    spans,
+    widened,
+)
 from vision_stream.llm.token_window import TokenWindow
 
 if TYPE_CHECKING:
@@ -45,7 +55,7 @@ def kinds_of(key: PooledKey, jitter_s: float) -> tuple[Kind, ...]:
     calls = spans(key.qps_limit, key.rpm_limit, jitter_s=jitter_s)
     found = [(letter, limit, span_s) for letter, (limit, span_s) in zip(letters, calls, strict=True)]
     if key.tpm_limit is not None:
-        found.append(("t", key.tpm_limit, MINUTE_S + jitter_s))
+        found.append(("t", key.tpm_limit, widened(MINUTE_S, jitter_s)))
     if key.max_concurrent is not None:
         found.append(("c", key.max_concurrent, PENDING_S))
     return tuple(found)

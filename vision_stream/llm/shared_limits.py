@@ -26,6 +26,7 @@ from vision_stream.llm.limits import (
     Window,
     key_limits,
     spans,
+    widened,
 )
 from vision_stream.llm.token_window import TokenWindow, cells_needed
 
@@ -125,7 +126,7 @@ class LimitsDirectory:
 
     def _windows(self, key: PooledKey, who: tuple[str, ...]) -> KeyLimits:
         windows = spans(key.qps_limit, key.rpm_limit, jitter_s=self._jitter_s)
-        tokens = None if key.tpm_limit is None else (key.tpm_limit, MINUTE_S + self._jitter_s)
+        tokens = None if key.tpm_limit is None else (key.tpm_limit, widened(MINUTE_S, self._jitter_s))
         if not (windows or tokens):
             return KeyLimits(())
         facts = (*who, key.qps_limit, key.rpm_limit, key.tpm_limit)

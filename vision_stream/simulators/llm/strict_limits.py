@@ -26,7 +26,7 @@ class StrictLimits:
 
     def refusal(self, now: float, tokens: int = 0) -> dict[str, str]:
         """Headers of the 429 for a call, or for its ``tokens``."""
-        wait_s = max(self._calls.free_at(), self._tokens.free_at(tokens)) - now
+        wait_s = max(0.001, max(self._calls.free_at(), self._tokens.free_at(tokens)) - now)
         return {"Retry-After": f"{wait_s:.3f}", **self.headers(now, tokens)}
 
     def headers(self, now: float, tokens: int = 0) -> dict[str, str]:
