@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup lock simulate soak clean
+.PHONY: help demo test lint setup lock simulate soak faults clean
 
 demo:  ## Set up, and run the main job until Ctrl-C (ARGS="--seconds 60 --headless")
 	@$(PYTHON) scripts/dev.py demo $(ARGS)
@@ -26,6 +26,10 @@ simulate:  ## Crash the agents at every turn of a virtual clock, and audit (SEED
 MINUTES ?= 120
 soak:  ## Two hours of load with a fault every five minutes: does anything grow (MINUTES=120, SEED=7, ARGS=--record)
 	@.venv/bin/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+ROUNDS ?= 1
+faults:  ## Kill, freeze, cut and fill under load, and audit (SEED=7 ROUNDS=10 ROWS=F1,F6.one-node, ARGS="--record --minutes 30")
+	@.venv/bin/python -m tests.faults --rows "$(ROWS)" --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean:  ## Remove the environment, caches and what processes wrote
 	@$(PYTHON) scripts/dev.py clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -47,6 +48,17 @@ def blocks(planned: Sequence[Round]) -> Iterator[tuple[Setting, list[Round]]]:
             left[setting] = waiting[size:]
             if not left[setting]:
                 del left[setting]
+
+
+def affordable(rows: Sequence[Row], *, within_s: float, scene_s: float, rng: random.Random) -> list[Row]:
+    """As many rows, chosen at random, as take ``within_s`` seconds with ``scene_s`` for each scene they need."""
+    chosen: list[Row] = []
+    for row in rng.sample(rows, len(rows)):
+        wanted = [*chosen, row]
+        scenes = len({r.setting for r in wanted if not r.setting.private}) + sum(r.setting.private for r in wanted)
+        if sum(r.about_s for r in wanted) + scenes * scene_s <= within_s:
+            chosen = wanted
+    return chosen
 
 
 def _number(row: Row) -> tuple[int, str]:

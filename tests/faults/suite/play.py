@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from tests.faults.suite import evidence
 from tests.faults.suite.ledger import Record
 from tests.faults.suite.plan import Round, blocks
 from tests.faults.suite.row import Setting
-from tests.faults.suite.run import audit_whole, play
+from tests.faults.suite.run import FAILURES, audit_whole, not_begun, play
 from tests.faults.suite.scene import open_scene
 from tests.faults.suite.surroundings import missing
 
@@ -32,30 +33,36 @@ async def play_all(planned: Sequence[Round], *, until: float | None = None, say:
             say(f"left out, as this machine cannot play them: {', '.join(one.row.name for one in block)}: {why}")
             continue
         waiting = list(block)
-        while waiting and (until is None or time.monotonic() < until):
+        while waiting and not _over(until):
             async for record in _on_one_scene(setting, waiting, until, say):
                 yield record
 
 
 async def _on_one_scene(setting: Setting, waiting: list[Round], until: float | None, say: Say) -> AsyncIterator[Record]:
-    """Play, and take out of ``waiting``, until that is empty or a round fails."""
+    """Play, and take out of ``waiting``, until that is empty, a round fails, or the time is up."""
     directory = Path(tempfile.mkdtemp(prefix="vision-stream-faults-"))
     began = time.monotonic()
-    try:
-        async with open_scene(setting, directory, waiting[0].seed) as scene:
-            say(f"{setting} after {time.monotonic() - began:.1f} s")
-            while waiting and (until is None or time.monotonic() < until):
-                row, seed = waiting.pop(0)
-                record = await play(scene, row, seed)
-                if not record.failed and (setting.private or not waiting) and (wrong := await audit_whole(scene)):
-                    record = replace(record, failed=f"seen when all was audited again: {wrong}")
-                if record.failed:
-                    say(f"kept in {await evidence.keep(scene, record)}; again: {again(record)}")
-                yield record
-                if record.failed:
-                    return
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    async with AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        try:
+            scene = await stack.enter_async_context(open_scene(setting, directory, waiting[0].seed))
+        except FAILURES as error:
+            yield not_begun(waiting.pop(0), error)
+            return
+        say(f"{setting} ready after {time.monotonic() - began:.1f} s")
+        ends = False
+        while not ends:
+            record = await play(scene, *waiting.pop(0))
+            ends = bool(record.failed) or not waiting or _over(until)
+            if ends and not record.failed and (wrong := await audit_whole(scene)):
+                record = replace(record, failed=f"when everything was audited again: {wrong}")
+            if record.failed:
+                say(f"kept in {await evidence.keep(scene, record)}; again: {again(record)}")
+            yield record
+
+
+def _over(until: float | None) -> bool:
+    return until is not None and time.monotonic() >= until
 
 
 def again(record: Record) -> str:
