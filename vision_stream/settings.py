@@ -273,8 +273,8 @@ class LLMSettings(Section):
         default=0.025,
         ge=0,
         le=1,
-        description="by which a request's way to the provider varies, and a hundredth of a window at least; more: fewer "
-        "429s, less of qps_limit used",
+        description="by which a request's way to the provider varies, and a hundredth of a window at least; more: "
+        "fewer 429s, less of qps_limit used",
     )
     learn_limits: bool = Field(
         default=False,
