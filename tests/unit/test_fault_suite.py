@@ -12,7 +12,6 @@ from tests.faults.suite.plan import BLOCK, affordable, blocks, choose, rounds
 from tests.faults.suite.row import Row, Setting
 from tests.faults.suite.scene import Scene
 
-
 ALONE = Setting()
 
 
