@@ -51,7 +51,7 @@ async def scheduler() -> AsyncIterator[LLMScheduler]:
 @app.agent(app.input("assessment_tasks"), name="llm_scheduler")
 async def llm_scheduler(stream: faust.StreamT[bytes]) -> None:
     taken = WAITING * settings.kafka.scheduler.max_concurrent_tasks
-    await in_order(stream, assess, in_flight=taken, span=taken)
+    await in_order(stream, assess, in_flight=taken, span=taken, may_take_s=settings.kafka.scheduler.call_deadline_s)
 
 
 async def assess(record: Record) -> None:

@@ -47,6 +47,7 @@ class App(faust.App):
         self.ledger: OffsetLedger[TP] = OffsetLedger()
         self.stages: dict[str, Stage] = {}
         self.reports: dict[str, Callable[[], Any]] = {}  # what else the stats page shows
+        self.shutdown_s = settings.kafka.shutdown_s
         self.waits: list[Callable[[], None]] = []  # called at the worker's end: break off what has only waited so far
         self._flow = Flow()
         self._resources: list[Resource[Any]] = []

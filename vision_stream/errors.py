@@ -6,9 +6,14 @@
     └── MessageError           a message that cannot be read; goes to the dead letters, ends nothing
 
 ``main`` in ``cli`` prints them, without a traceback, and returns their exit code.
+
+Other exit codes: 0 done, or ended in order by SIGTERM; 4 a worker without progress, ended by its own watchdog (see
+``watchdog``), or one that could not end in order in time; 130 ended by Ctrl-C; 143 SIGTERM came twice.
 """
 
 from __future__ import annotations
+
+STUCK = 4  # the exit code of a worker that makes no progress: start it again
 
 
 class VisionStreamError(Exception):

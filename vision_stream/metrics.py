@@ -47,6 +47,12 @@ asyncio_tasks = Gauge(
     "Tasks on the event loop. Growing for hours under a steady load: something is started and never ends.",
     ["loop"],
 )
+no_progress = Gauge(
+    "vision_stream_no_progress_seconds",
+    "For how long a worker has had work and got nowhere, by kind: stalled, wedged, recovery, group or loop. At 30 s it "
+    "ends itself, to be started again.",
+    ["kind"],
+)
 
 # Streaming
 tasks = Counter(

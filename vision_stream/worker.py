@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import socket
 import sys
 import warnings
@@ -14,9 +15,10 @@ import faust
 import structlog
 from faust.exceptions import AlreadyConfiguredWarning
 
-from vision_stream import logs, metrics, topics
-from vision_stream.errors import ConfigError, VisionStreamError
+from vision_stream import ending, logs, metrics, topics
+from vision_stream.errors import STUCK, ConfigError, VisionStreamError
 from vision_stream.probes import probes
+from vision_stream.watchdog import Guard
 
 if TYPE_CHECKING:
     from vision_stream.app import App
@@ -26,6 +28,8 @@ OURS = ("agents", "tables")  # also the import names of the OpenAI Agents SDK an
 FAUSTS_PORT = 6066
 PORTS_TRIED = 40
 FAUSTS_LOGGERS = ("faust", "mode")
+SLACK_S = 8.0  # at a worker's end, besides what its calls may take: for commit, goodbye and Faust's own last second
+STUCK_DRAIN_S = 4.0  # for calls that still run beside what is stuck
 
 
 class Worker(faust.Worker):
@@ -38,10 +42,13 @@ class Worker(faust.Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spinner = None
+        self._guard: Guard | None = None
+        self._exit_code = 0  # of an end in order
         self._choose_web_port()
 
     def execute_from_commandline(self) -> NoReturn:
         self._setup_logging()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # nothing has begun yet; a container's first process
         Path(self.app.conf.datadir).mkdir(parents=True, exist_ok=True)  # Faust makes its last part alone
         try:
             self.loop.run_until_complete(topics.ensure(self._app.settings))
@@ -50,7 +57,10 @@ class Worker(faust.Worker):
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(130)
-        super().execute_from_commandline()
+        try:
+            super().execute_from_commandline()
+        except SystemExit as ended:
+            sys.exit(ended.code or self._exit_code)
         raise AssertionError("not reached")
 
     def _choose_web_port(self) -> None:
@@ -73,8 +83,32 @@ class Worker(faust.Worker):
         await super().on_first_start()
         self.add_future(metrics.beat("worker"))
         probes.require("faust", self._why_not_ready)
-        where = self._app.settings.monitoring.prometheus
-        metrics.serve(where.port, host=where.host)
+        where = self._app.settings.monitoring
+        metrics.serve(where.prometheus.port, host=where.prometheus.host)
+        if where.watchdog.enabled:
+            self._guard = Guard(self._app, end=self._end_stuck)
+            probes.require("progress", self._guard.why_not_ready)
+            self.add_future(self._guard.watch())
+
+    # The end
+
+    def _on_sigint(self) -> None:
+        self._exit_code = 130
+        super()._on_sigint()
+
+    def _end_stuck(self) -> None:
+        self._exit_code = STUCK
+        self._app.shutdown_s = STUCK_DRAIN_S
+        self._schedule_shutdown(signal.SIGTERM)
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        """In order, within a bound; at the next signal at once."""
+        ending.at_once_at_the_next_signal()
+        ending.at_the_latest(self._app.shutdown_s + SLACK_S, STUCK)
+        probes.require("ending", lambda: "the worker ends")
+        if self._guard is not None:
+            self._guard.stop()
+        super()._schedule_shutdown(signal)
 
     def _why_not_ready(self) -> str | None:
         if self._app.rebalancing:

@@ -48,10 +48,16 @@ class Consumer(driver.Consumer):
         self._lag = Lag()
         self._committed: dict[TP, Place] = {}
         self._drained = asyncio.Event()
+        self.joined = False  # the group has given us what we have; not so while it rebalances
 
     @property
     def _app(self) -> App:
         return cast("App", self.app)
+
+    @property
+    def thread_loop(self) -> asyncio.AbstractEventLoop:
+        """Where aiokafka's consumer lives."""
+        return self._thread.thread_loop
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -114,7 +120,7 @@ class Consumer(driver.Consumer):
         """Open the books at the committed offsets and go there; at the log's start where nothing is committed, which
         Faust's own leaves wherever a dropped fetch has moved it."""
         generation = self.app.consumer_generation_id
-        inputs = [tp for tp in self.assignment() if self._is_input(tp)]
+        inputs = self.inputs()
         committed = await self._thread.committed(inputs)
         fresh = [tp for tp in inputs if tp not in committed]
         starts = await self.earliest_offsets(*fresh) if fresh else {}
@@ -161,6 +167,18 @@ class Consumer(driver.Consumer):
         place = self._committed.get(tp)
         return None if place is None else place.offset
 
+    def position_now(self, tp: TP) -> int | None:
+        """The next offset to fetch; None where there is none. Any thread may ask."""
+        return self._thread.position_now(tp)
+
+    def inputs(self) -> list[TP]:
+        """The partitions of agents' inputs that are assigned. Any thread may ask.
+
+        Raises:
+            ConsumerNotStarted: none can be yet.
+        """
+        return [tp for tp in self.assignment() if self._is_input(tp)]
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's own alarm counts from the worker's start, and cries about each partition that comes later; the
         lag tells it better."""
@@ -173,7 +191,7 @@ class Consumer(driver.Consumer):
             await self._app.settle(DRAIN_S)
         elif not self._drained.is_set():
             self._app.hand_back()
-            await self._app.settle(self._app.settings.kafka.shutdown_s)
+            await self._app.settle(self._app.shutdown_s)
         await self.commit()
         if self._app.should_stop:
             self._drained.set()
@@ -181,6 +199,7 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit, then close the books. The group waits for a worker that ends: else its running calls would be made
         again."""
+        self.joined = False
         try:
             if self._app.should_stop:
                 await self._until_drained()
@@ -194,9 +213,13 @@ class Consumer(driver.Consumer):
             self._rereads.forget(revoked)
             self._lag.forget(revoked)
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.joined = True
+
     async def _until_drained(self) -> None:
         try:
-            await asyncio.wait_for(self._drained.wait(), self._app.settings.kafka.shutdown_s + COMMIT_TIMEOUT_S)
+            await asyncio.wait_for(self._drained.wait(), self._app.shutdown_s + COMMIT_TIMEOUT_S)
         except TimeoutError:
             self.log.warning("the group waits no longer for what still runs")
 

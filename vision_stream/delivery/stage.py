@@ -42,6 +42,7 @@ async def in_order(
     in_flight: int,
     span: int | None = None,
     one_a_key: KeyLocks | None = None,
+    may_take_s: float = 0.0,
 ) -> None:
     """Handle a stream's messages: an agent's whole body. Ends only when it is cancelled, and never raises.
 
@@ -52,9 +53,12 @@ async def in_order(
         span: messages taken and not yet acked, at least ``in_flight``; None: ``SPAN`` times that.
         one_a_key: where given, handlers of one key run one after the other, in offset order. Agents that share it
             take turns.
+        may_take_s: what one message may take by itself, as while it waits for somebody; longer, and the watchdog takes
+            it for stuck.
     """
     app = cast("App", stream.app)
     stage = app.stage(handler.__name__, in_flight=in_flight, span=span or SPAN * in_flight)
+    stage.may_take_s = may_take_s
     await stage.run(stream, handler, one_a_key)
 
 
@@ -64,6 +68,8 @@ class Stage:
     def __init__(self, app: App, name: str, in_flight: int, span: int) -> None:
         self.name = name
         self.waiting = False  # for a message: nothing taken waits for room
+        self.handled = 0  # messages so far
+        self.may_take_s = 0.0
         self.closed = False  # nothing more is taken: the worker ends
         self.topics: frozenset[str] = frozenset()
         self._app = app
@@ -148,6 +154,7 @@ class Stage:
                 if acked:
                     await acked[0].ack(acked[1])
             self._done.inc()
+            self.handled += 1
         self._changed()
 
     async def _until_room(self) -> None:

@@ -1,0 +1,67 @@
+"""A worker that gets stuck says where, ends with a code of its own, and the next one finishes its work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from tests.builders import a_detection, a_group, an_object
+from tests.faults.harness import World, committed, open_world
+from vision_stream.errors import STUCK
+from vision_stream.messages import encode
+from vision_stream.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+AFTER_S = 5.0
+WAYS = {"handler": "wedged", "reader": "stalled", "recovery": "recovery", "loop": "loop"}
+
+
+async def send(settings: Settings, cameras: int) -> None:
+    objects = an_object(1, "car"), an_object(2, "person")
+    async with AIOKafkaProducer(bootstrap_servers=",".join(settings.kafka.bootstrap_servers)) as producer:
+        for n in range(cameras):
+            detection = a_detection(
+                a_group(0, *objects), camera_id=f"cam-{n}", objects=objects, captured_at=time.time()
+            )
+            topic = settings.kafka.topics.detection_results.name
+            await producer.send_and_wait(topic, encode(detection), key=detection.camera_id.encode())
+
+
+async def ends_stuck(world: World, how: str) -> list[dict[str, object]]:
+    """The worker's end; returns what it logged as critical."""
+    stuck = world.worker("stuck", app="tests.stuck", STUCK=how, ALGO_MONITORING_WATCHDOG_AFTER_S=str(AFTER_S))
+    await stuck.start(until_ready=how != "recovery")
+    for _ in range(2):  # the second is what a reader that has ended does not read
+        await send(world.settings, cameras=8)
+        await asyncio.sleep(0.5 if how == "reader" else 0)
+    assert await stuck.process.wait(within_s=60) == STUCK, stuck.process.tail(40)
+    lines = [line for line in stuck.log.read_text().splitlines() if '"critical"' in line]
+    return [json.loads(line) for line in lines]
+
+
+async def test_a_stuck_worker_says_where_and_ends_and_the_next_one_finishes(kafka_settings, app_id, tmp_path: Path):
+    """All ways at once, each with topics of its own: most of the time is waiting."""
+
+    async def one(how: str) -> None:
+        settings = kafka_settings(app_id=f"{app_id}-{how}")
+        async with open_world(settings, tmp_path / how) as world:
+            verdict, *stacks = await ends_stuck(world, how)
+            assert verdict["event"] == "no progress: the worker ends"
+            assert verdict["kind"] == WAYS[how]
+            assert "MainThread" in {stack.get("thread") for stack in stacks}
+            if how in ("handler", "loop"):
+                assert "_deliver_and_hang" in "".join(str(stack["stack"]) for stack in stacks)
+
+            await world.worker("next").start()
+            left = await committed(settings, within_s=30)
+            assert not left, world.logs()
+
+    async with asyncio.TaskGroup() as group:
+        for how in WAYS:
+            group.create_task(one(how))
