@@ -47,6 +47,7 @@ class Decoded:
         self._notes = notes
         self._buried = _buried(facts, topics)
         self.messages: dict[str, list[Placed[Any]]] = {name: self._read(name, facts) for name in INPUTS}
+        self.former: dict[str, list[Entry]] = defaultdict(list)  # what former owners wrote late, by table
         self.rows: dict[str, dict[str, list[Placed[Any]]]] = {name: self._rows(name, facts) for name in TABLES}
         notes.counts["dead_letters"] += len(self._buried)
 
@@ -83,20 +84,21 @@ class Decoded:
 
     def _rows(self, name: str, facts: Facts) -> dict[str, list[Placed[Any]]]:
         found: dict[str, list[Placed[Any]]] = defaultdict(list)
-        for entry in self._counting(facts.topics.get(name, ())):
+        for entry in self._counting(name, facts.topics.get(name, ())):
             try:
                 found[(entry.key or b"").decode()].append(Placed(entry, decode(entry.value, ROWS[name])))
             except (MessageError, UnicodeDecodeError) as error:
                 self._notes.find("I7", place(name, entry), f"a row that cannot be read: {str(error)[:200]}")
         return found
 
-    def _counting(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+    def _counting(self, name: str, entries: Iterable[Entry]) -> Iterator[Entry]:
         """The rows that a recovery takes: neither announcements of owners, nor what a former one wrote late."""
         fences: dict[int, Fence] = defaultdict(Fence)
         for entry in entries:
             key = entry.key or b""
             if not fences[entry.partition].admits(key, entry.headers):
                 self._notes.counts["rows of former owners"] += 1
+                self.former[name].append(entry)
             elif key != MARKER and entry.value is not None:
                 yield entry
 

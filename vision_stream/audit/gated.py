@@ -1,12 +1,15 @@
 """The gate replayed. Which of a camera's detections and verdicts came first, no topic says but one: the changelog of
 ``camera_state`` has every state that the worker wrote, in order. ``gate`` and ``learn`` are pure, so each row must be
 what one of them makes of the row before; and the gate says anew which groups it sent and which it skipped, and why.
+
+A detection may have been decided more than once: before a kill and after it, or by a worker that did not know yet that
+its partition had another owner. The row tells which decision holds; the tasks of the others are repeats.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,9 +17,10 @@ from msgspec.structs import replace
 from vision_stream.audit.decoded import Decoded, Placed, place
 from vision_stream.audit.facts import Facts
 from vision_stream.audit.findings import Notes
+from vision_stream.errors import MessageError
 from vision_stream.gating import CameraGate, Gated, gate, learn
 from vision_stream.gating.state import SESSIONS_KEPT, handled
-from vision_stream.messages import AssessmentTask, CameraAssessment, Detection
+from vision_stream.messages import AssessmentTask, CameraAssessment, Detection, decode
 from vision_stream.settings import Settings
 
 TABLE = "camera_state"
@@ -25,20 +29,24 @@ COMPACTED = "rows of camera_state are gone (compacted) that tell what came first
 
 def check_gate(facts: Facts, decoded: Decoded, settings: Settings, notes: Notes) -> None:
     """I1, I7 of camera_state, I10 of detections and tasks, and I6 of detections and verdicts."""
-    _check_order_of_tasks(decoded.messages["assessment_tasks"], notes)
     if TABLE not in facts.topics:
+        _check_order_of_tasks(decoded.messages["assessment_tasks"], notes)
         return notes.cannot("I1", "the changelog of camera_state was not read")
     holes = _holes(facts)
     tasks = _by_request(decoded.messages["assessment_tasks"])
     detections = decoded.by_camera("detection_results")
     verdicts = decoded.by_camera("camera_assessments")
+    former = _decided_by_former(decoded)
+    idle: set[str] = set()  # requests with tasks of decisions that do not hold
     for camera_id in sorted({*detections, *decoded.rows[TABLE]}):
         rows = decoded.rows[TABLE].get(camera_id, [])
         camera = _Camera(camera_id, detections.get(camera_id, []), verdicts.get(camera_id, []), notes)
         camera.cut = facts.begin("camera_assessments") > 0
         decisions = dict(camera.replay(rows, holes, settings))
-        camera.judge(facts, decisions, tasks, whole=not camera.gaps)
+        camera.judge(facts, decisions, tasks, former, whole=not camera.gaps)
+        idle |= camera.idle
         camera.check_learned(facts, rows)
+    _check_order_of_tasks(decoded.messages["assessment_tasks"], notes, but=idle)
     _check_strays(facts, decoded, notes)
 
 
@@ -49,6 +57,7 @@ class _Camera:
         self.id = camera_id
         self.gaps = 0  # transitions whose former row is not known
         self.cut = False  # older verdicts were not read
+        self.idle: set[str] = set()  # requests with tasks of decisions that do not hold
         self._detections: Sequence[Placed[Detection]] = detections
         self._verdicts: dict[str, list[Placed[CameraAssessment]]] = defaultdict(list)
         for verdict in verdicts:
@@ -105,6 +114,7 @@ class _Camera:
         facts: Facts,
         decisions: Mapping[str, Gated],
         tasks: Mapping[str, Sequence[AssessmentTask]],
+        former: Set[str],
         *,
         whole: bool,
     ) -> None:
@@ -116,7 +126,8 @@ class _Camera:
                 if detection.detection_id not in decisions:
                     self._notes.reasons["older than the last one"] += len(detection.groups)
             elif (gated := decisions.get(detection.detection_id)) is not None:
-                self._judge(detection, gated, tasks.get(detection.detection_id, ()))
+                found = tasks.get(detection.detection_id, ())
+                self._judge(detection, gated, self._held(gated, found, detection.detection_id in former))
             elif not whole or facts.begin("detection_results", TABLE):
                 self._notes.cannot("I1", COMPACTED)
             else:
@@ -137,6 +148,25 @@ class _Camera:
             elif detection.session == state.session:
                 self._notes.find("I10", detection.detection_id, f"stands behind {state.session}:{state.sequence}")
             yield placed, accepted
+
+    def _held(self, gated: Gated, found: Sequence[AssessmentTask], also_former: bool) -> Sequence[AssessmentTask]:
+        """The tasks of the decision that holds, where it is among those that were made; else all."""
+        wanted = {task.task_id: task for task in gated.tasks}
+        made: dict[float | None, list[AssessmentTask]] = defaultdict(list)  # by the time of the decision
+        for task in found:
+            made[task.times.gated_at].append(task)
+        for decided in made.values():
+            same = {t.task_id for t in decided if t.task_id in wanted and _is_same(t, wanted[t.task_id])}
+            if len(same) == len(wanted) == len({t.task_id for t in decided}):
+                return self._leave(found, decided)
+        return self._leave(found, []) if also_former and not wanted else found
+
+    def _leave(self, found: Sequence[AssessmentTask], held: list[AssessmentTask]) -> list[AssessmentTask]:
+        known = {task.task_id for task in held}
+        others = [task for task in found if task.task_id not in known]
+        self.idle |= {task.request_id for task in others}
+        self._notes.repeats["tasks of a decision that does not hold"] += len(others)
+        return held
 
     def _judge(self, detection: Detection, gated: Gated, found: Sequence[AssessmentTask]) -> None:
         self._notes.checked["I1"] += len(detection.groups)
@@ -163,13 +193,18 @@ class _Camera:
                     self._notes.find("I6", task_id, "its verdict is committed, and the camera's row has not learned it")
 
 
-def _check_order_of_tasks(tasks: Sequence[Placed[AssessmentTask]], notes: Notes) -> None:
-    """I10: new tasks of a camera come in the order of its detections."""
+def _check_order_of_tasks(tasks: Sequence[Placed[AssessmentTask]], notes: Notes, but: Set[str] = frozenset()) -> None:
+    """I10: new tasks of a camera come in the order of its detections, where each was decided on once."""
+    decisions: dict[str, set[float | None]] = defaultdict(set)
+    for _, task in tasks:
+        decisions[task.request_id].add(task.times.gated_at)
     last: dict[str, tuple[int, str]] = {}
     seen: set[str] = set()
     for _, task in tasks:
         session, _, number = task.request_id.rpartition(":")
         if task.task_id in seen or not number.isdigit():
+            continue
+        if task.request_id in but or len(decisions[task.request_id]) > 1:
             continue
         seen.add(task.task_id)
         notes.checked["I10"] += 1
@@ -185,6 +220,18 @@ def _check_strays(facts: Facts, decoded: Decoded, notes: Notes) -> None:
     for _, task in decoded.messages["assessment_tasks"]:
         if task.request_id not in known and task.times.captured_at > begin:
             notes.find("I1", task.task_id, "a task, and no detection of it")
+
+
+def _decided_by_former(decoded: Decoded) -> frozenset[str]:
+    """Ids of detections that a former owner of their partition decided on too, late."""
+    found = set()
+    for entry in decoded.former[TABLE]:
+        try:
+            row = decode(entry.value, CameraGate)
+        except MessageError:
+            continue
+        found.add(f"{(entry.key or b'').decode(errors='replace')}:{row.session}:{row.sequence}")
+    return frozenset(found)
 
 
 def _by_request(tasks: Sequence[Placed[AssessmentTask]]) -> dict[str, list[AssessmentTask]]:

@@ -21,6 +21,9 @@ WINDOW = (RESULTS, "camera_assessments", "assessment_tasks", "detection_results"
 CUT = "older outcomes are no longer in their topic, or before --since"
 
 
+Decisions = dict[float | None, set[int]]  # indexes of the groups of a request that were sent, by when it was decided
+
+
 class Said(NamedTuple):
     """A message that the fold gives, and the record that it follows from."""
 
@@ -68,7 +71,7 @@ def _fold(outcomes: Sequence[Placed[Any]], settings: Settings) -> Fold:
 
 
 def _check_requests(
-    facts: Facts, fold: Fold, sent: Sequence[CameraAssessment], indexes: dict[str, set[int]], notes: Notes
+    facts: Facts, fold: Fold, sent: Sequence[CameraAssessment], indexes: dict[str, Decisions], notes: Notes
 ) -> None:
     found: dict[str, list[CameraAssessment]] = defaultdict(list)
     for assessment in sent:
@@ -96,8 +99,8 @@ def _check_requests(
             notes.find("I3", request_id, "has two joins that differ")
 
 
-def _check_itself(assessment: CameraAssessment, tasks: set[int] | None, notes: Notes) -> None:
-    """What a join says of itself, and the tasks that it must hold."""
+def _check_itself(assessment: CameraAssessment, tasks: Decisions | None, notes: Notes) -> None:
+    """What a join says of itself, and the tasks that it must hold: all those of a decision, where there were more."""
     levels: list[RiskLevel] = [o.risk_level for o in assessment.assessments if isinstance(o, Assessed)]
     if assessment.max_risk_level != max_risk(levels):
         what = f"the maximum is {max_risk(levels)}, and its join says {assessment.max_risk_level}"
@@ -105,8 +108,9 @@ def _check_itself(assessment: CameraAssessment, tasks: set[int] | None, notes: N
     held = [o.group.index for o in assessment.assessments]
     if len(set(held)) < len(held):
         notes.find("I3", assessment.request_id, "a group stands twice in its join")
-    if assessment.complete and tasks is not None and tasks - set(held):
-        left_out = ", ".join(map(str, sorted(tasks - set(held))))
+    lacks = [tasks.get(o.times.gated_at, set()) - set(held) for o in assessment.assessments] if tasks else []
+    if assessment.complete and lacks and all(lacks):
+        left_out = ", ".join(map(str, sorted(lacks[0])))
         notes.find("I3", assessment.request_id, f"its join says complete, and lacks the tasks of group {left_out}")
 
 
@@ -132,10 +136,10 @@ def _timeless(assessment: CameraAssessment) -> bytes:
     return encode(replace(assessment, times=replace(assessment.times, joined_at=None)))
 
 
-def _indexes_of_tasks(decoded: Decoded) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = defaultdict(set)
+def _indexes_of_tasks(decoded: Decoded) -> dict[str, Decisions]:
+    found: dict[str, Decisions] = defaultdict(lambda: defaultdict(set))
     for _, task in decoded.messages["assessment_tasks"]:
-        found[task.request_id].add(task.group.index)
+        found[task.request_id][task.times.gated_at].add(task.group.index)
     return found
 
 
