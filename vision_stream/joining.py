@@ -24,6 +24,7 @@ from vision_stream.settings import AlertSettings
 
 GRACE_S = 2.0  # past the deadline: an outcome that was in time is still on its way
 FINISHED_KEPT = 64  # requests; above what a restart replays of one camera. More: a longer row, written each time
+TICKS_KEPT = 16  # of a camera; one comes every ten seconds at most, and a restart replays less
 PENDING_KEPT = 256  # requests that wait; more means that outcomes no longer come, and the oldest is closed as partial
 
 
@@ -42,6 +43,7 @@ class CameraResults(Struct, frozen=True, kw_only=True):
     pending: tuple[Pending, ...] = ()  # oldest first
     finished: tuple[Finished, ...] = ()  # newest first
     book: AlertBook = AlertBook()
+    ticks: tuple[float, ...] = ()  # seen lately, newest first: one that comes again must not see what came after it
 
 
 class Joined(Struct, frozen=True, kw_only=True):
@@ -67,7 +69,10 @@ def join(
         now: epoch seconds, stamped on the assessment; decides nothing.
     """
     if isinstance(message, Overdue):
-        return _time_passed(state, message.at, policy, now)
+        if message.at in state.ticks:
+            return Joined(state=state)
+        ticked = replace(state, ticks=(message.at, *state.ticks)[:TICKS_KEPT])
+        return _time_passed(ticked, message.at, policy, now)
     if _seen(state, message):
         return Joined(state=state)
     state, alerts = _alert(state, message, policy)

@@ -95,3 +95,13 @@ def test_the_state_survives_the_wire(outcomes):
     state, _ = feed(*outcomes)
 
     assert decode(encode(state), CameraResults) == state
+
+
+def test_a_tick_that_comes_again_does_not_see_what_came_after_it():
+    tick = Overdue(request_id="cam-01:s1:1", camera_id="cam-01", at=1033)
+    state, _ = feed(tick, assessed("high", group_count=2))
+
+    again, sent = feed(tick, state=state)
+
+    assert again == state
+    assert sent == []
