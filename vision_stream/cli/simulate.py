@@ -138,20 +138,15 @@ async def _publish(load: Load, kafka, pictures: list[bytes]) -> dict[str, float]
         await producer.stop()
 
 
-def _pictures(scene: str, *, count: int = 8, width: int = 480) -> list[bytes]:
-    """A few JPEGs of the scene, small enough to travel inside the messages."""
+def _pictures(scene: str) -> list[bytes]:
     if not scene:
         return []
-    import cv2
+    from vision_stream.simulators.load_pictures import pictures
 
-    rendered = _scene(scene)
-    return [_jpeg(cv2, rendered.render(float(n * 2)), width) for n in range(count)]
-
-
-def _jpeg(cv2, picture, width: int) -> bytes:
-    height = round(picture.shape[0] * width / picture.shape[1])
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    try:
+        return pictures(scene)
+    except ValueError as error:
+        raise _no_scene(error) from error
 
 
 @commands.command()
@@ -203,7 +198,11 @@ def _scene(address: str):
     try:
         return parse_scene(address)
     except ValueError as error:
-        raise ConfigError(str(error), remedy="as sim:crossing?seed=3&width=1280&height=720") from error
+        raise _no_scene(error) from error
+
+
+def _no_scene(error: ValueError) -> ConfigError:
+    return ConfigError(str(error), remedy="as sim:crossing?seed=3&width=1280&height=720")
 
 
 def register(app: typer.Typer) -> None:
