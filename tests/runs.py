@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from vision_stream.audit import Entry, Facts, Report, check
-from vision_stream.audit.facts import INPUTS
+from vision_stream.audit.facts import INPUTS, TABLES
 from vision_stream.gating import CameraGate, gate, learn
 from vision_stream.joining import CameraResults, join
 from vision_stream.messages import (
@@ -53,7 +53,7 @@ class Run:
     def __init__(self) -> None:
         self.topics: dict[str, list[Entry]] = defaultdict(list)
         self.uncommitted: dict[str, int] = {}  # from which offset on
-        for name in (*INPUTS, "camera_state", "pending_assessments", "dead_letters"):
+        for name in (*INPUTS, *TABLES, "dead_letters"):
             self.topics[name] = []
 
     def send(self, topic: str, camera_id: str, message: Struct | bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vision_stream.audit.calls import check_calls
+from vision_stream.audit.cooled import check_cooldowns
 from vision_stream.audit.decoded import Decoded
 from vision_stream.audit.facts import Facts
 from vision_stream.audit.findings import Finding, Notes, Report
@@ -10,15 +11,12 @@ from vision_stream.audit.gated import check_gate
 from vision_stream.audit.joined import check_joins
 from vision_stream.audit.offsets import check_offsets
 from vision_stream.audit.outcomes import check_outcomes
+from vision_stream.audit.progress import check_cameras, check_processes
+from vision_stream.audit.pushed import check_pushes
+from vision_stream.audit.spent import check_books
 from vision_stream.settings import Settings
 
 SLACK_S = 30.0  # beside a call's deadline: a rebalance, a restart, the commit interval
-NOT_FROM_OUTSIDE = {
-    "I4": "that a session of the gateway is pushed each alert once is in no topic",
-    "I9": "the budget's books are money in a file of each host, which is not read yet",
-    "I12": "a process that lives without progress is seen by its watchdog and metrics, not in the topics",
-    "I13": "needs to know which cameras the fault touches: the fault suite does",
-}
 
 
 def check(facts: Facts, settings: Settings, *, patience_s: float | None = None, strict: bool = False) -> Report:
@@ -31,14 +29,17 @@ def check(facts: Facts, settings: Settings, *, patience_s: float | None = None, 
     """
     patience_s = settings.kafka.scheduler.call_deadline_s + SLACK_S if patience_s is None else patience_s
     notes = Notes()
-    for invariant, why in NOT_FROM_OUTSIDE.items():
-        notes.cannot(invariant, why)
     decoded = Decoded(facts, settings.kafka.topics, notes)
     check_gate(facts, decoded, settings, notes)
     check_outcomes(facts, decoded, notes)
     check_joins(facts, decoded, settings, notes, patience_s=patience_s)
     check_offsets(facts, notes, patience_s=patience_s)
+    check_cooldowns(facts, decoded, settings, notes)
     check_calls(facts, settings, notes)
+    check_books(facts, decoded, settings, notes)
+    check_pushes(facts, decoded, notes)
+    check_processes(facts, notes)
+    check_cameras(facts, decoded, notes)
     if strict:
         _repeats_are_findings(notes)
     return notes.report()

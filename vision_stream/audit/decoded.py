@@ -12,6 +12,7 @@ from vision_stream.errors import MessageError
 from vision_stream.fencing import MARKER, Fence
 from vision_stream.gating import CameraGate
 from vision_stream.joining import CameraResults
+from vision_stream.llm.cooldowns import Cooldown
 from vision_stream.messages import (
     AssessmentTask,
     CameraMessage,
@@ -30,7 +31,11 @@ KINDS: dict[str, Any] = {
     "risk_assessment_results": GroupAssessment | Overdue,
     "camera_assessments": CameraMessage,
 }
-ROWS: dict[str, Any] = {"camera_state": CameraGate, "pending_assessments": CameraResults}
+ROWS: dict[str, Any] = {
+    "camera_state": CameraGate,
+    "pending_assessments": CameraResults,
+    "key_cooldowns": Cooldown,
+}
 
 
 class Placed(NamedTuple, Generic[M]):
@@ -41,7 +46,7 @@ class Placed(NamedTuple, Generic[M]):
 
 
 class Decoded:
-    """Messages by our topic names, in the order of their partitions; rows of tables by table and camera."""
+    """Messages by our topic names, in the order of their partitions; rows of tables by table and key."""
 
     def __init__(self, facts: Facts, topics: TopicsSettings, notes: Notes) -> None:
         self._notes = notes

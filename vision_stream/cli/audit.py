@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ from vision_stream.cli.check_config import ConfigDir
 
 if TYPE_CHECKING:
     from vision_stream.audit import Report
+    from vision_stream.audit.facts import Window
+    from vision_stream.audit.rounds import Rounds
     from vision_stream.settings import Settings
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -25,6 +28,20 @@ FOLLOWED_S = 600.0  # how far back a round of --follow reads where --since does 
 def audit(
     since: Annotated[str, typer.Option(help="30s, 15m, 2h, 1d ago, or a time like 2030-01-31T12:00; else all")] = "",
     llm_calls: Annotated[str, typer.Option(help="file or URL of the LLM simulator's call log")] = "",
+    gateway: Annotated[str, typer.Option(help="URL of the gateway: what it pushes is judged too")] = "",
+    process: Annotated[list[str] | None, typer.Option(help="URL of a process's metrics; may come again")] = None,
+    books: Annotated[
+        list[Path] | None, typer.Option(help="`limits` in a host's data_dir, with the budget's books; may come again")
+    ] = None,
+    fault: Annotated[
+        tuple[str, str], typer.Option(help="when a fault began and ended, as --since", metavar="FROM TO")
+    ] = ("", ""),
+    untouched: Annotated[
+        list[str] | None, typer.Option(help="camera that the fault leaves alone; may come again; else all")
+    ] = None,
+    watch: Annotated[
+        float, typer.Option(min=0, help="seconds to look at gateway and processes before the topics are read")
+    ] = 35.0,
     settle: Annotated[float, typer.Option(min=0, help="seconds to wait until nothing is under way")] = 0.0,
     strict: Annotated[bool, typer.Option("--strict", help="for a run without faults: repeats are findings")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="audit until Ctrl-C, with metrics")] = False,
@@ -38,35 +55,40 @@ def audit(
     be the workers': the gate and the join are replayed with it.
     """
     from vision_stream import config
+    from vision_stream.audit.rounds import Rounds, Sources
 
-    settings = config.load(config_dir)
+    settings, now = config.load(config_dir), time.time()
+    sources = Sources(
+        llm_calls=llm_calls,
+        gateway=gateway,
+        processes=tuple(process or ()),
+        books=tuple(books or ()),
+        fault=_window(fault, now),
+        untouched=frozenset(untouched) if untouched else None,
+    )
+    back_s = max(FOLLOWED_S, now - parse_since(since, now)) if since else FOLLOWED_S
+    rounds = Rounds(settings, sources, strict=strict, kept_s=back_s)
     if follow:
-        asyncio.run(_follow(settings, since, llm_calls, every, strict))
-    report = asyncio.run(_settled(settings, parse_since(since, time.time()), llm_calls, settle, strict))
+        asyncio.run(_follow(rounds, settings, since, every))
+    watched_s = watch if gateway or process else 0.0
+    report = asyncio.run(_settled(rounds, parse_since(since, now), watched_s, settle))
     print(_json(report) if as_json else text(report))
     if not report.ok:
         raise typer.Exit(1)
 
 
-async def _settled(settings: Settings, since: float, llm_calls: str, within_s: float, strict: bool) -> Report:
-    until = time.monotonic() + within_s
-    while True:
-        report = await _once(settings, since, llm_calls, strict)
-        if report.settled or time.monotonic() >= until:
-            return report
-        await asyncio.sleep(SETTLE_EVERY_S)
+async def _settled(rounds: Rounds, since: float, watched_s: float, within_s: float) -> Report:
+    async with rounds:
+        await asyncio.sleep(watched_s)
+        until = time.monotonic() + within_s
+        while True:
+            report = await rounds.report(since)
+            if report.settled or time.monotonic() >= until:
+                return report
+            await asyncio.sleep(SETTLE_EVERY_S)
 
 
-async def _once(settings: Settings, since: float, llm_calls: str, strict: bool) -> Report:
-    from vision_stream.audit import check
-    from vision_stream.audit.call_log import read_calls
-    from vision_stream.audit.reader import read
-
-    calls = await read_calls(llm_calls) if llm_calls else None
-    return check(await read(settings, since=since, calls=calls), settings, strict=strict)
-
-
-async def _follow(settings: Settings, since: str, llm_calls: str, every_s: float, strict: bool) -> None:
+async def _follow(rounds: Rounds, settings: Settings, since: str, every_s: float) -> None:
     from vision_stream import metrics
     from vision_stream.audit.findings import INVARIANTS
     from vision_stream.errors import DependencyError
@@ -74,22 +96,34 @@ async def _follow(settings: Settings, since: str, llm_calls: str, every_s: float
     prometheus = settings.monitoring.prometheus
     metrics.serve(prometheus.port, host=prometheus.host)
     said: set[tuple[str, str]] = set()
-    while True:
-        now = time.time()
-        try:
-            report = await _once(settings, parse_since(since, now) or now - FOLLOWED_S, llm_calls, strict)
-        except DependencyError as error:  # the auditor outlives a broker that is away; its time stamp grows old
-            typer.echo(f"not audited: {error.what}", err=True)
-        else:
-            for invariant in INVARIANTS:
-                found = sum(finding.invariant == invariant for finding in report.findings)
-                metrics.audit_findings.labels(invariant).set(found)
-            metrics.audit_at.set(now)
-            for finding in report.findings:
-                if (finding.id, finding.what) not in said:
-                    typer.echo(f"{finding.invariant:4} {finding.id}: {finding.what}")
-            said = {(finding.id, finding.what) for finding in report.findings}
-        await asyncio.sleep(every_s)
+    async with rounds:
+        while True:
+            now = time.time()
+            try:
+                report = await rounds.report(parse_since(since, now) or now - FOLLOWED_S)
+            except DependencyError as error:  # it outlives a broker that is away; its time stamp grows old
+                typer.echo(f"not audited: {error.what}", err=True)
+            else:
+                for invariant in INVARIANTS:
+                    found = sum(finding.invariant == invariant for finding in report.findings)
+                    metrics.audit_findings.labels(invariant).set(found)
+                metrics.audit_at.set(now)
+                for finding in report.findings:
+                    if (finding.id, finding.what) not in said:
+                        typer.echo(f"{finding.invariant:4} {finding.id}: {finding.what}")
+                said = {(finding.id, finding.what) for finding in report.findings}
+            await asyncio.sleep(every_s)
+
+
+def _window(fault: tuple[str, str], now: float) -> Window | None:
+    from vision_stream.audit.facts import Window
+
+    if not any(fault):
+        return None
+    begin, end = (parse_since(at, now) for at in fault)
+    if not begin < end:
+        raise typer.BadParameter("gives no time from its begin to its end", param_hint="--fault")
+    return Window(begin, end)
 
 
 def parse_since(text: str, now: float) -> float:
@@ -106,7 +140,7 @@ def parse_since(text: str, now: float) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is neither like 15m nor like 2030-01-31T12:00", param_hint="--since"
+            f"{text!r} is neither like 15m nor like 2030-01-31T12:00", param_hint="--since or --fault"
         ) from None
 
 
