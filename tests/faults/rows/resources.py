@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from functools import partial
+import time
 
 from tests.faults.suite.row import Row, Setting
 from tests.faults.suite.scene import Scene
-from tests.faults.suite.surroundings import SPECIAL
+from tests.faults.suite.surroundings import APART, SPECIAL
 from tests.faults.tools.clock import NOTICED_S
 from tests.faults.tools.disk import KIB, SmallDisk
 from tests.faults.tools.limits import few_descriptors, little_memory
@@ -70,6 +70,8 @@ async def clock_steps(scene: Scene, rng: random.Random) -> None:
     clock.step(step_s)
     try:
         await asyncio.sleep(NOTICED_S)
+        stats = await scene.workers[APART].stats()
+        assert stats is None or abs(stats["at"] - time.time() - step_s) < 60.0, "its clock did not step"
         if rng.random() < 0.5:
             scene.event("429 to 20 calls")
             await scene.control_llm(fault="429", times=20)
@@ -84,17 +86,23 @@ async def clock_steps(scene: Scene, rng: random.Random) -> None:
 # -- F15
 
 
-async def few_left(scene: Scene, rng: random.Random, what: str) -> None:
+async def no_descriptors(scene: Scene, rng: random.Random) -> None:
+    """Meanwhile the LLM breaks connections off, so that new ones are wanted."""
+    worker = scene.workers[rng.choice(sorted(scene.workers))]
+    scene.event(f"{worker.name} without descriptors")
+    with few_descriptors(worker.process.pid, rng.randint(0, 3)):
+        await scene.control_llm(fault="cut", share=0.5)
+        await asyncio.sleep(rng.uniform(2.0, 5.0))
+        await scene.control_llm(fault=None)
+    await _started_where_ended(scene)
+
+
+async def no_memory(scene: Scene, rng: random.Random) -> None:
     """A worker that ends for it is started anew by its supervisor."""
     worker = scene.workers[rng.choice(sorted(scene.workers))]
-    taken = (
-        few_descriptors(worker.process.pid, rng.randint(0, 3))
-        if what == "descriptors"
-        else little_memory(worker.process.pid, rng.randint(0, 8) * MIB)
-    )
-    scene.event(f"{worker.name} without {what}")
-    with taken:
-        await asyncio.sleep(rng.uniform(2.0, 5.0))
+    scene.event(f"{worker.name} without memory")
+    with little_memory(worker.process.pid, rng.randint(-4, 1) * MIB):
+        await asyncio.sleep(rng.uniform(4.0, 8.0))
     await _started_where_ended(scene)
 
 
@@ -112,6 +120,6 @@ ROWS = (
     Row("F13.broker", "The broker's disk full", brokers_disk, 20.0, BROKERS_DISK, about_s=25.0),
     Row("F13.data", "The workers' data_dir full, one of them started meanwhile", workers_disk, 15.0, WORKERS_DISK),
     Row("F14", "A worker's clock wrong by an hour, there and back", clock_steps, 15.0, A_CLOCK, about_s=20.0),
-    Row("F15.descriptors", "A worker without descriptors", partial(few_left, what="descriptors"), 15.0, SPECIAL),
-    Row("F15.memory", "A worker without memory", partial(few_left, what="memory"), 15.0, SPECIAL),
+    Row("F15.descriptors", "A worker without descriptors", no_descriptors, 15.0, SPECIAL),
+    Row("F15.memory", "A worker without memory", no_memory, 15.0, SPECIAL),
 )

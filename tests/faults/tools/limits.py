@@ -23,7 +23,8 @@ def few_descriptors(pid: int, spare: int) -> Iterator[None]:
 
 @contextmanager
 def little_memory(pid: int, spare_bytes: int) -> Iterator[None]:
-    """Let its address space grow by ``spare_bytes`` and no further: an allocation that needs more fails."""
+    """Let its address space grow by ``spare_bytes`` and no further, and not at all below 0: what needs more fails, and
+    what it has it keeps."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
     with _limited(pid, resource.RLIMIT_AS, pages * resource.getpagesize() + spare_bytes):
         yield

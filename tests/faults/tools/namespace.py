@@ -9,6 +9,7 @@ clients from 127.0.0.1, as they would without all this.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -101,18 +102,21 @@ class Namespace:
         """Packets to and from these ports of ours vanish from now on: only what leaves, only what arrives, or both."""
         listed = "{ " + ", ".join(map(str, ports)) + " }"
         if way in ("out", "both"):
-            await self._rules(f"add rule ip cut out tcp dport {listed} drop")
+            await self._rules(f"add rule ip cut out tcp dport {listed} counter drop")
         if way in ("in", "both"):
-            await self._rules(f"add rule ip cut in tcp sport {listed} drop")
+            await self._rules(f"add rule ip cut in tcp sport {listed} counter drop")
 
     async def unplug(self) -> None:
         """Nothing goes in or out: not to its servers, not to its listeners."""
         await run("ip", "link", "set", self.name, "down")
 
-    async def heal(self) -> None:
-        """All ways are open again."""
+    async def heal(self) -> int:
+        """All ways are open again. Returns how many packets have vanished in ``cut`` ones."""
         await run("ip", "link", "set", self.name, "up")
+        rules = json.loads(await run(*self.enter, "nft", "--json", "list", "table", "ip", "cut"))["nftables"]
+        parts = [part for entry in rules for part in entry.get("rule", {}).get("expr", ())]
         await self._rules("flush table ip cut")
+        return sum(part["counter"]["packets"] for part in parts if "counter" in part)
 
     async def close(self) -> None:
         await _drop(self.name)
