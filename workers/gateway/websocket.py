@@ -110,6 +110,9 @@ async def _receive(request: web.Request, ws: web.WebSocketResponse, session: Ses
     async for frame in ws:
         if frame.type is WSMsgType.ERROR:
             return
+        if frame.type is WSMsgType.TEXT and not _is_utf8(frame.data):
+            await ws.close(code=WSCloseCode.INVALID_TEXT, message=b"not UTF-8")
+            return
         reply = _answer(request, session, frame.data if frame.type is WSMsgType.TEXT else None)
         if isinstance(reply, ErrorMessage):
             bad += 1
@@ -119,6 +122,14 @@ async def _receive(request: web.Request, ws: web.WebSocketResponse, session: Ses
                 return
         if reply is not None:
             await _say(ws, reply)
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _answer(request: web.Request, session: Session, payload: bytes | None) -> Struct | None:
