@@ -64,16 +64,16 @@ def _hashes(secret: bytes) -> Iterator[tuple[str, str]]:
 
 
 class Searcher:
-    """Looks for several secrets, by name, in one pass."""
+    """Looks for several secrets, by name."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self._meanings = {
             form: f"{name} as {how}" for name, secret in secrets.items() for form, how in forms(secret).items()
         }
-        longest_first = sorted(self._meanings, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
 
     def search(self, place: str, data: bytes) -> list[str]:
         """What was found, each kind once; hex is found in any case."""
-        hits = {self._meanings[hit] for text in (data, data.lower()) for hit in self._pattern.findall(text)}
+        lowered = data.lower()
+        # One form after the other: a pattern of them all is ten times slower than `in`.
+        hits = {meaning for form, meaning in self._meanings.items() if form in data or form in lowered}
         return sorted(f"{hit} in {place}" for hit in hits)
