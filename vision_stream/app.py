@@ -177,7 +177,8 @@ def _options(settings: Settings) -> dict[str, Any]:
         "value_serializer": "raw",
         # The silence after a SIGKILL is the session timeout: 62.8 s at Faust's own 60, 5.9 s at 6.
         "broker_session_timeout": kafka.session_timeout_s,
-        "broker_heartbeat_interval": kafka.session_timeout_s / 3,
+        # The answer to a heartbeat is how a worker hears that others come or leave: until then the group waits for it.
+        "broker_heartbeat_interval": kafka.session_timeout_s / 12,
         "broker_commit_interval": 1.0,
         "broker_max_poll_records": 500,  # at or under a fifth of the next, or one slow agent starves the others
         "stream_buffer_maxsize": 4096,
