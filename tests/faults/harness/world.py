@@ -56,6 +56,11 @@ class Worker:
         stats = await self.stats()
         return bool(stats and stats["partitions"] and not stats["rebalancing"])
 
+    @property
+    def was_ready(self) -> bool:
+        """Has it said so, in any of its runs?"""
+        return "worker ready" in self.log.read_text()
+
     async def stats(self) -> dict[str, Any] | None:
         """Its ``/stats``, or None while there is no answer."""
         url, timeout = f"http://127.0.0.1:{self.port}/stats?format=json", aiohttp.ClientTimeout(total=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from collections import Counter
 from contextlib import suppress
@@ -68,9 +69,12 @@ async def play(scene: Scene, row: Row, seed: int) -> Record:
         if row.mend is not None:
             await row.mend(scene)
         await _settle_workers(scene)
-        await _come_through(scene, before.detections)
     except FAILURES as error:
         failed = f"{type(error).__name__}: {error}"
+    try:
+        await _come_through(scene, before.detections)
+    except FAILURES as error:
+        failed = "\n".join(filter(None, (failed, f"{type(error).__name__}: {error}")))
     found = before.found(scene)
     after = _Counts(scene, await _calls_or_none(scene))
     return Record(
@@ -153,7 +157,7 @@ async def _settle_workers(scene: Scene) -> None:
     """Who was asked to end has ended; all others take part."""
     for worker in scene.leaving:
         status = await worker.process.wait(within_s=ENDS_WITHIN_S)
-        if status != 0:
+        if status != 0 and not (status == -signal.SIGTERM and not worker.was_ready):  # it can die before it listens
             raise RoundFailed(f"{worker.name}, asked to end, has status {status}:\n{worker.process.tail(40)}")
     await scene.all_ready()
 
