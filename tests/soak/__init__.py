@@ -7,6 +7,7 @@
     viewers    two browsers' sessions at the gateway
     faults     F1 to F5, one after the other
     samples    what each process takes: memory, threads, descriptors, connections, tasks; keys, rows, lag
+    auditing   `vision-stream audit` over the last minutes, at the end
     journal    all of it as JSON lines, flushed at once
     figures    slopes and levels of what was sampled; pure
     report     the journal as a page with a verdict

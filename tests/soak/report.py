@@ -27,7 +27,7 @@ def report(lines: Sequence[Line]) -> tuple[str, list[str]]:
     warm_up_s = begun["warm_up_s"]
     parts = [_head(lines, begun)]
     wrong: list[str] = []
-    for part in (_content, _faults, _memory, _counts, _stores):
+    for part in (_content, _audit, _faults, _memory, _counts, _stores):
         text, found = part(lines, warm_up_s)
         parts.append(text)
         wrong += found
@@ -75,6 +75,20 @@ def _content(lines: Sequence[Line], _: float) -> tuple[str, list[str]]:
             wrong.append(f"not settled at the end: {line['open']}, not committed {line['lag']}")
     wrong += [f"{line['at']:.0f} {finding}" for line in lines if line["kind"] == "findings" for finding in line["new"]]
     return text, wrong
+
+
+def _audit(lines: Sequence[Line], _: float) -> tuple[str, list[str]]:
+    found = next((line for line in lines if line["kind"] == "audit"), None)
+    if found is None:
+        return "", []
+    if "error" in found:
+        return "", [f"`vision-stream audit` did not end: {found['error']}"]
+    checked = ", ".join(f"{invariant} {n:,}" for invariant, n in found["checked"].items())
+    text = (
+        f"### The last minutes by `vision-stream audit`\n\n{len(found['findings'])} findings. Judged: {checked}. "
+        f"Not judged: {', '.join(found['undecided']) or 'nothing'}.\n"
+    )
+    return text, [f"audit: {finding}" for finding in found["findings"]]
 
 
 def _load(states: Sequence[Line], lines: Sequence[Line]) -> tuple[int, float]:

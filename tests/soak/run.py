@@ -15,6 +15,7 @@ import psutil
 
 from tests.faults.harness.world import ROOT
 from tests.soak import samples
+from tests.soak.auditing import audit
 from tests.soak.faults import FAULTS, Misbehaved
 from tests.soak.journal import Journal
 from tests.soak.ledger import Ledger
@@ -30,6 +31,7 @@ SAMPLED_EVERY_S = 10.0
 THROUGH_WITHIN_S = 90.0  # after a fault; three times a task's deadline
 JITTER_S = 20.0  # of a fault's moment
 SETTLED_WITHIN_S = 120.0  # at the end, with the load gone
+AUDITED_S = 300.0  # before the end; compaction has not taken rows of the tables yet
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ class _Run:
         lag = await self._all_committed(tail)
         left = self._ledger.open_before(float("inf"))
         await self._write_sample(tail)
+        self._journal.write("audit", **await audit(self._stage, since=f"{AUDITED_S:g}s"))
         self._journal.write("ended run", settled=not left and lag is not None and not any(lag.values()),
                             open=left, lag=lag)  # fmt: skip
 

@@ -20,7 +20,7 @@ from vision_stream import topics
 from vision_stream.broker import KafkaBroker
 from vision_stream.redis_server import RedisServer
 from vision_stream.server_process import ServerProcess, free_ports
-from vision_stream.settings import Settings
+from vision_stream.settings import KeySettings, Settings
 
 APP_ID = "soak"
 RETENTION_S = 600  # long enough for every reader here, and it bounds the disk
@@ -40,6 +40,8 @@ class Stage:
     llm: ServerProcess
     gateway: ServerProcess
     gateway_url: str
+    llm_url: str
+    environ: dict[str, str]  # as the workers have it
     workers: dict[str, Worker] = field(default_factory=dict)
     metrics_ports: dict[str, int] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
@@ -84,9 +86,10 @@ async def open_stage(directory: Path, journal: Journal) -> AsyncIterator[Stage]:
         gateway = await stack.enter_async_context(_running(_gateway(directory, environ, gateway_port)))
         url = f"http://127.0.0.1:{gateway_port}"
         await eventually(lambda: _answers(f"{url}/readyz"), 30, every_s=0.2, what=f"gateway ready\n{gateway.tail()}")
-        world = World(settings, environ, directory, llm, f"http://127.0.0.1:{llm_port}")
+        llm_url = f"http://127.0.0.1:{llm_port}"
+        world = World(settings, environ, directory, llm, llm_url)
         stack.push_async_callback(world.close)
-        yield Stage(settings, journal, world, kafka, redis, llm, gateway, url)
+        yield Stage(settings, journal, world, kafka, redis, llm, gateway, url, llm_url, environ)
 
 
 def settings_of(kafka: KafkaBroker, redis: RedisServer) -> Settings:
@@ -115,7 +118,11 @@ def _write_keys(config: Path, llm_port: int) -> None:
         }
         for n in range(1, KEYS + 1)
     ]
-    (config / "api_keys.yaml").write_text(yaml.safe_dump({"keys": keys, "require_picture": False}))
+    prices = [
+        {"model": KeySettings.model_fields["model"].default, "input_per_million": 0.15, "output_per_million": 0.6}
+    ]
+    told = {"keys": keys, "prices": prices, "require_picture": False}
+    (config / "api_keys.yaml").write_text(yaml.safe_dump(told))
 
 
 def _llm(directory: Path, port: int) -> ServerProcess:
