@@ -17,16 +17,17 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def at_once_at_the_next_signal() -> None:
-    """From now on a SIGTERM or Ctrl-C ends the process at once, whatever hangs.
+def at_once_at_the_next(number: int) -> None:
+    """From now on another ``number`` ends the process at once, whatever hangs.
 
-    Not by the signal's default action: a container's first process has none.
+    The other signal ends it at its own second: a supervisor's first SIGTERM follows a Ctrl-C that went to everybody.
+    By a handler, as a container's first process has no default action.
     """
-    for number in SIGNALS:
+    for each in SIGNALS:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or no main thread
             with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, _end)
+                asyncio.get_running_loop().remove_signal_handler(each)
+            signal.signal(each, _end if each == number else _arm)
 
 
 def at_the_latest(within_s: float, code: int) -> None:
@@ -34,6 +35,10 @@ def at_the_latest(within_s: float, code: int) -> None:
     last_resort = threading.Timer(within_s, os._exit, (code,))
     last_resort.daemon = True
     last_resort.start()
+
+
+def _arm(number: int, _: FrameType | None) -> None:
+    signal.signal(number, _end)
 
 
 def _end(number: int, _: FrameType | None) -> None:

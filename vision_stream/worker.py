@@ -103,7 +103,7 @@ class Worker(faust.Worker):
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
         """In order, within a bound; at the next signal at once."""
-        ending.at_once_at_the_next_signal()
+        ending.at_once_at_the_next(signal)
         ending.at_the_latest(self._app.shutdown_s + SLACK_S, STUCK)
         probes.require("ending", lambda: "the worker ends")
         if self._guard is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from vision_stream import logs, metrics
+from vision_stream import ending, logs, metrics
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import open_stores
@@ -20,6 +20,7 @@ from workers.gateway.hub import Hub
 from workers.gateway.server import Serving, build, serving
 
 _log = structlog.get_logger(__name__)
+END_WITHIN_S = 10.0  # of a SIGTERM: browsers that do not take a goodbye are left
 
 
 async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | None = None) -> None:
@@ -40,7 +41,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | Non
             if on_ready is not None:
                 on_ready(at)
             _log.info("gateway serves", url=at.url, token_needed=settings.gateway.token is not None)
-            await _until_terminated(_tail(settings, hub, readiness))
+            await _until_terminated(_tail(settings, hub, readiness), readiness)
     finally:
         await stores.close()
 
@@ -55,10 +56,17 @@ async def _tail(settings: Settings, hub: Hub, readiness: Readiness) -> None:
     await tail.run()
 
 
-async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
+async def _until_terminated(work: Coroutine[Any, Any, None], readiness: Readiness) -> None:
     terminated = asyncio.Event()
+
+    def terminate() -> None:
+        terminated.set()
+        readiness.require("ending", lambda: "the gateway ends")
+        ending.at_once_at_the_next(signal.SIGTERM)
+        ending.at_the_latest(END_WITHIN_S, 0)
+
     with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows, or no main thread: the owner cancels
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(work)
         waiter = group.create_task(terminated.wait())

@@ -1,0 +1,106 @@
+"""A worker that is told to end: its LLM calls end first, what has not begun is given back, and none is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+from aiokafka import AIOKafkaProducer
+
+from tests.builders import a_detection, a_group, an_object
+from tests.faults.harness import committed, open_world
+from tests.faults.harness.world import Worker
+from tests.waiting import eventually
+from vision_stream.messages import encode
+from vision_stream.server_process import free_ports
+from vision_stream.settings import Settings
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals"),
+]
+LATENCY_S = 5  # of the LLM: above what a rebalance waits
+CAMERAS = 6
+TOLD_TWICE = 128 + signal.SIGTERM
+
+
+async def send(settings: Settings, sequence: int) -> None:
+    """A detection of one group from each camera: a task each."""
+    objects = an_object(1, "car"), an_object(2, "person")
+    topic = settings.kafka.topics.detection_results.name
+    async with AIOKafkaProducer(bootstrap_servers=",".join(settings.kafka.bootstrap_servers)) as producer:
+        for n in range(CAMERAS):
+            detection = a_detection(
+                a_group(0, *objects), camera_id=f"cam-{n}", sequence=sequence, objects=objects, captured_at=time.time()
+            )
+            await producer.send_and_wait(topic, encode(detection), key=detection.camera_id.encode())
+
+
+async def under_way(*workers: Worker) -> int:
+    """LLM calls of these workers."""
+    stats = [await worker.stats() or {} for worker in workers]
+    return sum(key["in_flight"] for each in stats for key in each.get("api_keys", ()))
+
+
+async def calls(directory: Path) -> list[int]:
+    """The status of each call that the LLM has seen, those that were broken off included."""
+    keys = yaml.safe_load((directory / "config" / "api_keys.yaml").read_text())["keys"]
+    url = keys[0]["base_url"].removesuffix("/v1") + "/calls"
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        return [call["status"] for call in (await answer.json())["calls"]]
+
+
+async def end(*workers: Worker) -> None:
+    """In order: exit code 0, and nothing to see."""
+    for worker in workers:
+        worker.send(signal.SIGTERM)
+    for worker in workers:
+        assert await worker.process.wait(within_s=40) == 0, worker.process.tail(40)
+        assert "Traceback" not in worker.log.read_text()
+
+
+async def test_no_call_is_made_twice_over_ends_of_workers(kafka_settings, tmp_path: Path):
+    settings = kafka_settings(
+        kafka={"scheduler": {"max_concurrent_tasks": 4, "task_deadline_s": 300, "call_deadline_s": 59}}
+    )
+    async with open_world(settings, tmp_path, latency=str(LATENCY_S)) as world:
+        for number, names in enumerate((["a"], ["b", "c"]), start=1):  # one alone, then two at once
+            workers = [world.worker(name) for name in names]
+            await asyncio.gather(*(worker.start() for worker in workers))
+            await send(settings, sequence=number)
+            await eventually(lambda w=workers: under_way(*w), 20, every_s=0.2)
+            await end(*workers)
+        await world.worker("last").start()
+        left = await committed(settings, within_s=60)
+        assert not left, world.logs()
+        assert Counter(await calls(tmp_path)) == {200: 2 * CAMERAS}
+
+
+async def test_a_worker_that_ends_says_so_and_ends_at_once_when_told_again(kafka_settings, tmp_path: Path):
+    settings = kafka_settings()
+    (port,) = free_ports(1)
+    async with open_world(settings, tmp_path, latency="20") as world:
+        worker = world.worker("a", ALGO_MONITORING_PROMETHEUS_PORT=str(port))
+        await worker.start()
+        await send(settings, sequence=1)
+        await eventually(lambda: under_way(worker), 20, every_s=0.2)
+
+        worker.send(signal.SIGTERM)
+
+        async def why_not_ready() -> bool:
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                return answer.status == 503 and (await answer.json()).get("ending") == "the worker ends"
+
+        await eventually(why_not_ready, 5)
+        assert worker.process.running
+        told = time.monotonic()
+        worker.send(signal.SIGTERM)
+        assert await worker.process.wait(within_s=10) == TOLD_TWICE
+        assert time.monotonic() - told < 5  # 1 s is promised; a loaded machine is given more
