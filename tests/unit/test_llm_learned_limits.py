@@ -10,7 +10,7 @@ import pytest
 from tests.llm_parts import a_task, keys_for, simulated
 from tests.unit.test_llm_scheduler import Pictures, a_simulator, assess_all
 from vision_stream.llm.cooldowns import MemoryCooldowns
-from vision_stream.llm.learned_limits import START, LearnedLimits
+from vision_stream.llm.learned_limits import SLICES, START, LearnedLimits
 from vision_stream.llm.limits import KeyLimits, key_limits
 from vision_stream.llm.pool import KeyPool, Lease
 from vision_stream.llm.scheduler import LLMScheduler
@@ -85,7 +85,7 @@ def test_a_lowered_limit_is_followed():
 
 def test_a_broken_file_is_as_none(tmp_path):
     (tmp_path / "key.learned").write_text("{")
-    assert LearnedLimits(tmp_path / "key.learned").windows[0].limit == START
+    assert LearnedLimits(tmp_path / "key.learned").windows[0].limit == START // SLICES
 
 
 async def test_a_scheduler_finds_out_what_nobody_configured(tmp_path):

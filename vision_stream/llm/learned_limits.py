@@ -1,9 +1,10 @@
 """The limits of a key for which none are configured, learned from its refusals.
 
-Calls begin few and double each second. A 429 means that the provider's window was full, and what we had sent in it is
-its limit: that of a second where it says to come back within that, else that of a minute. A limit that is refused again
-shrinks; one that was full and unrefused for a while grows by a step, because limits are raised too. What was learned is
-kept in a file, so that a restart begins with it. Processes that share a key each learn their part.
+Calls begin few, evenly spaced, and double each second. A 429 means that the provider's window was full, and what we
+had sent in it is its limit: that of a second where it says to come back within that, else that of a minute. A limit
+that is refused again shrinks; one that was full and unrefused for a while grows by a step, because limits are raised
+too. What was learned is kept in a file, so that a restart begins with it. Processes that share a key each learn their
+part.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vision_stream.llm.pool import PooledKey
 
 START = 8  # calls in the first second. More: more 429s at first. Fewer: a free endpoint is found out later.
+SLICES = 8  # of a second, so that not all of a second's calls are out before the first refusal is heard
 MOST = 4096  # calls a second: beyond, nothing is limited
 SHRINK = 0.95  # of a limit is left that was refused although it held
 GROW = 1.02  # of it is tried
@@ -145,7 +147,8 @@ class LearnedLimits(KeyLimits):
             self._file.write_bytes(msgspec.json.encode(learned))
 
     def _rebuild(self) -> None:
-        limits = ((self._start or self._learned.second, 1.0), (self._learned.minute, MINUTE_S))
+        second = (self._start // SLICES, 1.0 / SLICES) if self._start else (self._learned.second, 1.0)
+        limits = (second, (self._learned.minute, MINUTE_S))
         self.windows = tuple(SlidingWindow(limit, widened(span_s, self._jitter_s)) for limit, span_s in limits if limit)
         self._spans = tuple(window.span_s for window in self.windows)
         for at in self._sent:
