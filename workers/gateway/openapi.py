@@ -8,13 +8,18 @@ from typing import Any
 import msgspec
 
 from vision_stream import __version__
+from workers.gateway.dashboard import Login
 from workers.gateway.health import Ready
 from workers.gateway.protocol import ConnectionAck, ErrorMessage, Ping, Pong, Subscribe, Subscribed, Unsubscribe
 from workers.gateway.rest import DEFAULT_ALERTS, MAX_ALERTS, Alerts, Cameras, Latest, Problem
 
-TYPES = (Cameras, Latest, Alerts, Problem, Ready)
+TYPES = (Cameras, Latest, Alerts, Problem, Ready, Login)
 SOCKET_TYPES = (Subscribe, Unsubscribe, Ping, Pong, ConnectionAck, Subscribed, ErrorMessage)
 
+REFUSED = {
+    "401": {"description": "A token is set, and this is not it.", "content": {"text/plain": {}}},
+    "403": {"description": "Without a token: a host that is not this machine.", "content": {"text/plain": {}}},
+}
 CAMERA = {"name": "camera_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -66,7 +71,34 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:
                 "schema": {"type": "integer", "minimum": 1, "maximum": MAX_ALERTS, "default": DEFAULT_ALERTS},
             },
         ),
-        "/healthz": _get("Whether the process answers", {"200": {"description": "It does."}}),
+        "/api/v1/openapi.json": _get("This document", {"200": _json("OpenAPI 3.1.", {"type": "object"})}),
+        "/login": {
+            "post": {
+                "summary": "Get the cookie that stands for the token",
+                "security": [{}],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": schema[Login]}}},
+                "responses": {
+                    "204": {"description": "The cookie is set, where a token is needed."},
+                    "400": _json("No JSON with a token.", schema[Problem]),
+                    "401": _json("Another token.", schema[Problem]),
+                    "403": _json("A page of another origin asks.", schema[Problem]),
+                },
+            }
+        },
+        "/logout": {
+            "post": {
+                "summary": "Drop the cookie",
+                "security": [{}],
+                "responses": {
+                    "204": {"description": "It is gone."},
+                    "403": _json("A page of another origin asks.", schema[Problem]),
+                },
+            }
+        },
+        "/metrics": _get(
+            "Prometheus's metrics", {"200": {"description": "As text, or as OpenMetrics where asked for."}}
+        ),
+        "/healthz": _get("Whether the process answers", {"200": _json("It does.", {"type": "object"})}),
         "/readyz": _get(
             "Whether it can do its job",
             {"200": _json("Ready.", schema[Ready]), "503": _json("Not ready, and why.", schema[Ready])},
@@ -75,7 +107,7 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _get(summary: str, responses: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
-    return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses}}
+    return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses | REFUSED}}
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
