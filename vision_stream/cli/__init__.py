@@ -1,7 +1,7 @@
 """The command line: ``vision-stream COMMAND``. One module a command; heavy imports happen when a command runs.
 
 Exit codes: 0 done, 1 a run-time failure, 2 usage or configuration, 3 a dependency not reachable within its wait,
-130 ended by Ctrl-C.
+4 a Faust worker without progress, 130 ended by Ctrl-C, 143 SIGTERM came twice.
 """
 
 from __future__ import annotations
