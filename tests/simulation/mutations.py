@@ -9,7 +9,6 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.simulation.patched import Agents
-from tests.simulation.worker import Worker
 from vision_stream.delivery import Record, changelog
 from vision_stream.delivery.keylocks import KeyLocks
 from vision_stream.delivery.offsets import PartitionLedger
@@ -90,15 +89,6 @@ def _admits_all(fence: Fence, headers: Any) -> bool:
     return True
 
 
-def announced_unasked(agents: Agents) -> AbstractContextManager[Any]:
-    """A worker announces itself without asking whether it is still a member of the group."""
-
-    async def always(self: Worker, generation: int) -> bool:
-        return True
-
-    return patch.object(Worker, "_is_member", always)
-
-
 class _Nobody:
     async def __aenter__(self) -> None:
         return None
@@ -107,4 +97,4 @@ class _Nobody:
         return None
 
 
-ALL = (row_before_tasks, row_before_join, acked_out_of_order, rows_not_awaited, no_turns, no_fence, announced_unasked)
+ALL = (row_before_tasks, row_before_join, acked_out_of_order, rows_not_awaited, no_turns, no_fence)

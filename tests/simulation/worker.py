@@ -60,7 +60,7 @@ class Worker:
         }
         self.producer = Producer(self.log, world.rng)
         self.dead_letters = Outbox(self, "dead_letters")  # pyright: ignore[reportArgumentType]
-        self.started = self.dead = False
+        self.started = self.dead = self.recovering = False
         self.kept: list[Step] | None = None  # its tasks' steps while it is frozen
         self.expelled = False  # from the group, and does not know yet
         self.gone = asyncio.Event()  # dead or expelled: nobody waits for it
@@ -134,6 +134,7 @@ class Worker:
         """Let the running work end, for a bounded time; commit; close the books."""
         async with self._turn:
             await self._readers.close()
+            self.recovering = False
             for stream in self._streams.values():
                 stream.clear()
             await asyncio.gather(*(stage.settle(DRAIN_S) for stage in self.stages.values()))
@@ -147,6 +148,7 @@ class Worker:
     async def assign(self, partitions: list[int], generation: int) -> None:
         """Take the partitions over, and read on; ended by the next rebalance."""
         async with self._turn:
+            self.recovering = True
             self._readers.spawn(self._take_over(partitions, generation), name=f"{self.name} recovery")
 
     async def _take_over(self, partitions: list[int], generation: int) -> None:
@@ -166,7 +168,7 @@ class Worker:
             await announce(unclaimed, generation, self._is_member)
         for name, partition in places:
             await mend(self.tenures[name], partition)
-        self._owned, self.generation = partitions, generation
+        self._owned, self.generation, self.recovering = partitions, generation, False
         for topic, stream in self._streams.items():
             for partition in partitions:
                 at, done = self.log.committed.get((topic, partition), 0), self.log.done.get((topic, partition), ())

@@ -160,11 +160,12 @@ class World:
         if self._crashes_left and self.rng.random() < self._plan.crash_chance:
             self._crashes_left -= 1
             self._crash()
-        if self._freezes_left and self.rng.random() < self._plan.crash_chance:
+        awake = [worker for worker in self._workers if worker.started and not worker.dead and worker.kept is None]
+        recovering = [worker for worker in awake if worker.recovering]  # a short while, in which much can go wrong
+        chance = self._plan.crash_chance * (10 if recovering else 1)
+        if self._freezes_left and awake and self.rng.random() < chance:
             self._freezes_left -= 1
-            awake = [worker for worker in self._workers if worker.started and not worker.dead and worker.kept is None]
-            if awake:
-                self._work.spawn(self._freeze(self.rng.choice(awake)), name="a freeze")
+            self._work.spawn(self._freeze(self.rng.choice(recovering or awake)), name="a freeze")
 
     def _crash(self) -> None:
         alive = [worker for worker in self._workers if not worker.dead]
