@@ -9,6 +9,8 @@
     stage      ``in_order``: handlers side by side, one a key at a time, acks in offset order
     keylocks   one holder a key at a time
     changelog  tables whose changes are delivered before the message that made them is acked
+    tenure     a table's partitions as this worker has them: whose they are, and which rows count
+    ownership  taking a partition over: recover, announce, recover up to that; former owners are fenced
     produce    an idempotent producer, and ``Outbox``: send, and know that it is delivered
     trouble    which errors pass by themselves, and how long to wait for that
     bury       the dead-letter topic: what cannot be read or handled, with its bytes
