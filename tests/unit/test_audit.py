@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.runs import BEGAN, READ_AT, SETTINGS, Run, a_run, judged
-from vision_stream.audit import Entry, check
+from vision_stream.audit import Entry, Report, check
 from vision_stream.audit.calls import busiest
 from vision_stream.audit.facts import INPUTS
 from vision_stream.messages import (
@@ -285,3 +285,24 @@ def test_with_the_older_part_gone_nothing_is_found_that_is_not_there(run: Run):
 
     assert report.findings == ()
     assert "I7" in report.undecided
+
+
+def half(run: Run) -> Report:
+    """As a rolling audit reads it: the tables' rows too only from a time on."""
+    whole = run.facts()
+    cut = {name: tuple(e for e in entries if e.offset >= len(entries) // 2) for name, entries in whole.topics.items()}
+    return run.report(topics=cut, begins=dict.fromkeys(cut, BEGAN + 3))
+
+
+def test_with_the_older_rows_unread_too_the_rest_is_judged(run: Run):
+    report = half(run)
+
+    assert report.findings == ()
+    assert report.checked["I1"] > 0
+
+
+def test_a_detection_that_no_row_saw_is_found_also_with_the_older_rows_unread(run: Run):
+    extra = a_run(Load(cameras=1, fps=1.0, seconds=6, groups=2, session="s1")).topics["detection_results"][-1]
+    run.send("detection_results", "load-0001", extra.value or b"")
+
+    assert [finding.id for finding in half(run).findings] == ["load-0001:s1:6"]

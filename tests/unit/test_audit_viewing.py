@@ -51,8 +51,10 @@ async def test_it_comes_in_with_the_token_and_says_where_it_may_not():
         running(kept_out.watch(gateway.url)),
     ):
         await eventually(lambda: let_in.sessions(time.time()))
-        await eventually(lambda: kept_out.refused)
+        await eventually(lambda: kept_out.refused != "no answer")
+        assert await let_in.let_in(5)
 
+    assert not await kept_out.let_in(0)
     assert kept_out.sessions(time.time()) == ()
     assert "canary" not in kept_out.refused
 

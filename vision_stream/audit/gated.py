@@ -43,7 +43,7 @@ def check_gate(facts: Facts, decoded: Decoded, settings: Settings, notes: Notes)
         camera = _Camera(camera_id, detections.get(camera_id, []), verdicts.get(camera_id, []), notes)
         camera.cut = facts.begin("camera_assessments") > 0
         decisions = dict(camera.replay(rows, holes, settings))
-        camera.judge(facts, decisions, tasks, former, whole=not camera.gaps)
+        camera.judge(facts, decisions, tasks, former)
         idle |= camera.idle
         camera.check_learned(facts, rows)
     _check_order_of_tasks(decoded.messages["assessment_tasks"], notes, but=idle)
@@ -55,7 +55,8 @@ class _Camera:
         self, camera_id: str, detections: Sequence[Placed[Any]], verdicts: Sequence[Placed[Any]], notes: Notes
     ) -> None:
         self.id = camera_id
-        self.gaps = 0  # transitions whose former row is not known
+        self.gaps = 0  # transitions in the middle whose former row is not known
+        self.baseline: CameraGate | None = None  # the first row, where what was before it is not known
         self.cut = False  # older verdicts were not read
         self.idle: set[str] = set()  # requests with tasks of decisions that do not hold
         self._detections: Sequence[Placed[Detection]] = detections
@@ -70,21 +71,27 @@ class _Camera:
     ) -> Iterator[tuple[str, Gated]]:
         """What the gate decided, by detection id, as far as the rows tell."""
         known = {(d.message.session, d.message.sequence): d.message for d in self._detections}
-        before, at = CameraGate(), -1
+        before, at, judged = CameraGate(), -1, False
         for entry, row in rows:
             if any(at < hole < entry.offset for hole in holes.get(entry.partition, ())):
-                self.gaps += 1
-                self._notes.cannot("I7", COMPACTED)
+                self._miss(row, judged, COMPACTED)
             elif (row.session, row.sequence) == (before.session, before.sequence):
                 self._check_learning(before, row, place(TABLE, entry))
             elif (detection := known.get((row.session, row.sequence))) is None:
-                self.gaps += 1
-                self._notes.cannot("I7", "a row's detection is no longer in its topic")
+                self._miss(row, judged, "a row's detection is no longer in its topic")
             else:
                 gated = _gate(before, detection, settings)
                 self._check_row(gated, row, detection, place(TABLE, entry))
+                judged = True
                 yield detection.detection_id, gated
             before, at = row, entry.offset
+
+    def _miss(self, row: CameraGate, judged: bool, why: str) -> None:
+        self._notes.cannot("I7", why)
+        if judged:
+            self.gaps += 1
+        else:
+            self.baseline = row
 
     def _check_row(self, gated: Gated, row: CameraGate, detection: Detection, where: str) -> None:
         self._notes.checked["I7"] += 1
@@ -115,8 +122,6 @@ class _Camera:
         decisions: Mapping[str, Gated],
         tasks: Mapping[str, Sequence[AssessmentTask]],
         former: Set[str],
-        *,
-        whole: bool,
     ) -> None:
         """Each detection: all of its groups sent or skipped, as the gate says."""
         for (entry, detection), accepted in self._accepted():
@@ -128,10 +133,17 @@ class _Camera:
             elif (gated := decisions.get(detection.detection_id)) is not None:
                 found = tasks.get(detection.detection_id, ())
                 self._judge(detection, gated, self._held(gated, found, detection.detection_id in former))
-            elif not whole or facts.begin("detection_results", TABLE):
-                self._notes.cannot("I1", COMPACTED)
-            else:
+            elif self._must_have_seen(detection, facts):
                 self._notes.find("I6", detection.detection_id, "is committed, and the camera's row never saw it")
+            else:
+                self._notes.cannot("I1", COMPACTED)
+
+    def _must_have_seen(self, detection: Detection, facts: Facts) -> bool:
+        """Are all rows there in which the detection can have been seen first?"""
+        if self.baseline is None:
+            return not self.gaps and not facts.begin("detection_results", TABLE)
+        same = detection.session == self.baseline.session
+        return not self.gaps and same and detection.sequence > self.baseline.sequence
 
     def _accepted(self) -> Iterator[tuple[Placed[Detection], bool]]:
         """Each detection, and whether it was news when its turn came. A camera's come in the order of its partition."""

@@ -23,6 +23,7 @@ from vision_stream.simulators.llm.calls import Call
 from vision_stream.stores.open import open_stores
 
 TOPICS = (*READ, "dead_letters")
+DATED = (*INPUTS, "camera_state", "pending_assessments")  # what is read from --since on
 POLL_RECORDS = 5000
 MAX_FETCH = 4 << 20  # bytes a partition and fetch; a dead letter may be that large
 ALERT_ROWS = 1000  # of one camera
@@ -34,7 +35,7 @@ async def read(
     """Read everything up to the present ends.
 
     Args:
-        since: epoch seconds; of the topics, not of the changelogs, which are read whole.
+        since: epoch seconds; key_cooldowns, which is small, is read whole.
         calls: the LLM's call log, which is no topic.
     Raises:
         DependencyError: the broker does not answer, or reading took longer than ``within_s`` seconds.
@@ -126,7 +127,7 @@ async def _starts(
 ) -> tuple[dict[TopicPartition, int], set[TopicPartition]]:
     """Where to start reading, and the partitions of which something before that is not read."""
     starts = dict(await consumer.beginning_offsets([p for found in places.values() for p in found]))
-    dated = [p for name, found in places.items() if name in INPUTS for p in found]
+    dated = [p for name, found in places.items() if name in DATED for p in found]
     if since and dated:
         at = await consumer.offsets_for_times({p: int(since * 1000) for p in dated})
         ends = await consumer.end_offsets(dated)

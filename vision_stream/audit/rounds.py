@@ -25,6 +25,7 @@ from vision_stream.settings import Settings
 from vision_stream.simulators.llm.calls import Call
 
 HostBooks = Mapping[str, tuple[DayBook, ...]]  # by day
+LET_IN_WITHIN_S = 10.0
 LIMITS_REACH_S = 60.0  # back from the first call that is judged
 
 
@@ -72,7 +73,7 @@ class Rounds:
             DependencyError: Kafka, or what else was named, does not answer.
         """
         before = await self._books()
-        sessions = self._sessions()
+        sessions = await self._sessions()
         facts = await read(self._settings, since=since)
         after = await self._books()
         facts = replace(
@@ -89,16 +90,15 @@ class Rounds:
     def _judged(self, facts: Facts) -> Report:
         return check(facts, self._settings, strict=self._strict)
 
-    def _sessions(self) -> tuple[Session, ...] | None:
+    async def _sessions(self) -> tuple[Session, ...] | None:
         if self._viewing is None:
             return None
-        sessions = self._viewing.sessions(time.time())
-        if not sessions:
+        if not await self._viewing.let_in(LET_IN_WITHIN_S):
             raise DependencyError(
-                f"the gateway let nobody in: {self._viewing.refused or 'no answer yet'}",
+                f"the gateway let nobody in: {self._viewing.refused}",
                 remedy="see whether --gateway and gateway.token are right",
             )
-        return sessions
+        return self._viewing.sessions(time.time())
 
     async def _calls(self, since: float) -> tuple[Call, ...] | None:
         if not self._sources.llm_calls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 
 import aiohttp
 import msgspec
@@ -48,7 +49,8 @@ class Viewing:
     """
 
     def __init__(self, kept_s: float) -> None:
-        self.refused = ""  # why the last try found no gateway
+        self.refused = "no answer"  # why the last try found no gateway
+        self._let_in = asyncio.Event()
         self._kept_s = kept_s
         self._sessions: deque[_Open] = deque()
 
@@ -63,6 +65,12 @@ class Viewing:
             )
             for session in self._sessions
         )
+
+    async def let_in(self, within_s: float) -> bool:
+        """Wait for the first session."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._let_in.wait(), within_s)
+        return self._let_in.is_set()
 
     async def watch(self, url: str, token: str | None = None) -> None:
         """Follow all cameras; a gateway that is away is tried again."""
@@ -88,6 +96,7 @@ class Viewing:
                     if frame.type == "subscribed":
                         session = _Open(now)
                         self._sessions.append(session)
+                        self._let_in.set()
                     elif session is not None and frame.type in EVENTS:
                         self._note(session, frame, now)
             finally:
