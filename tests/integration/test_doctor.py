@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.conftest import SettingsMaker
 from vision_stream import topics
-from vision_stream.checks import services
+from vision_stream.checks import clock, groups, services
 from vision_stream.redis_server import RedisServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
@@ -45,3 +46,31 @@ async def test_redis_is_reached_and_a_wrong_password_is_told_from_an_absent_serv
     assert (wrong.level, wrong.exit_code) == ("wrong", 3)
     assert "refused the password" in wrong.text
     assert "canary" not in right.text + wrong.text
+
+
+async def test_groups_show_their_members_and_what_waits(kafka_settings: SettingsMaker):
+    settings = kafka_settings(partitions=1)
+    await topics.ensure(settings)
+    servers, topic = ",".join(settings.kafka.bootstrap_servers), settings.kafka.topics.detection_results.name
+    assert (await groups.groups(settings)).text == "no worker has run on this Kafka yet"
+
+    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        for _ in range(3):
+            await producer.send_and_wait(topic, b"x")
+    options = {"group_id": topics.app_id(settings), "auto_offset_reset": "earliest", "enable_auto_commit": False}
+    async with AIOKafkaConsumer(topic, bootstrap_servers=servers, **options) as consumer:
+        await consumer.getone()
+        await consumer.commit()
+        running = await groups.groups(settings)
+    stopped = await groups.groups(settings)
+
+    assert (running.level, running.text) == ("ok", f"{settings.kafka.app_id}: 1 members, 2 behind")
+    assert (stopped.level, stopped.exit_code) == ("wrong", 1)
+    assert "messages wait, and nobody runs task_generator" in stopped.text
+
+
+async def test_the_clock_is_compared_with_kafkas_and_rediss(kafka_settings: SettingsMaker, redis_url: str):
+    finding = await clock.clock(kafka_settings(redis_url=redis_url))
+    assert finding.level == "ok"
+    assert "Kafka's controller" in finding.text
+    assert "Redis" in finding.text

@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 
 from vision_stream import checks
-from vision_stream.checks import machine, services
+from vision_stream.checks import clock, groups, machine, services
 from vision_stream.cli import main
 from vision_stream.cli.doctor import exit_code
-from vision_stream.settings import Settings
+from vision_stream.settings import ROLES, Role, Settings
 
 
 def settings_with(**sections: Any) -> Settings:
@@ -100,7 +100,7 @@ async def test_services_that_accept_and_never_answer_do_not_hold_the_doctor(take
 
 
 async def test_no_key_is_a_note_and_keys_are_counted_by_endpoint():
-    key = {"id": "a", "api_key": "sk-canary", "base_url": "http://u:canary@llm/v1"}
+    key = {"id": "a", "api_key": "sk-canary", "base_url": "http://llm/v1"}
 
     without = await machine.keys(settings_with(llm={"keys": [key | {"enabled": False}]}))
     with_one = await machine.keys(settings_with(llm={"keys": [key]}))
@@ -216,7 +216,7 @@ def test_the_doctor_ends_with_3_where_kafka_is_needed_and_away(
 
     report = json.loads(capsys.readouterr().out)
     assert (report["ok"], report["exit_code"]) == (False, 3)
-    assert [check["name"] for check in report["checks"] if check["level"] == "wrong"] == ["kafka", "topics"]
+    assert [check["name"] for check in report["checks"] if check["level"] == "wrong"] == ["kafka", "topics", "groups"]
 
 
 def test_the_doctor_ends_with_2_where_the_configuration_is_wrong(
@@ -226,3 +226,56 @@ def test_the_doctor_ends_with_2_where_the_configuration_is_wrong(
 
     assert doctor() == 2
     assert "environment ALGO_GATEWAY_PORT" in capsys.readouterr().err
+
+
+def a_group(name: str, *roles: Role, members: int = 1, behind: int = 0) -> groups.Group:
+    return groups.Group(name, frozenset(roles or ROLES), members, behind)
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "said"),
+    [
+        ([], "note", "no worker has run"),
+        ([a_group("vs", behind=3)], "ok", "vs: 1 members, 3 behind"),
+        ([a_group("vs", behind=100_000)], "note", "100000 behind"),
+        ([a_group("vs", members=0)], "note", "nobody runs task_generator, llm_scheduler, result_aggregator"),
+        ([a_group("vs", members=0, behind=7)], "wrong", "messages wait, and nobody runs"),
+        ([a_group("a", "task_generator", "result_aggregator"), a_group("b", "llm_scheduler", members=0, behind=9)],
+         "wrong", "nobody runs llm_scheduler"),
+        ([a_group("old", members=0, behind=9), *(a_group(role, role) for role in ROLES)], "ok", "old: 0 members"),
+    ],
+    ids=["none", "all well", "far behind", "stopped", "stopped with work", "a role missing", "roles instead of one"],
+)  # fmt: skip
+def test_groups_are_judged_by_who_runs_each_role_and_what_waits(found: list[groups.Group], level: str, said: str):
+    finding = groups.judge(found)
+    assert finding.level == level
+    assert said in finding.text
+    assert finding.remedy or level == "ok"
+
+
+def test_clocks_that_are_apart_are_wrong_and_by_how_much_is_said():
+    assert clock.judge({"Redis": 0.2}).level == "ok"
+    finding = clock.judge({"Kafka's controller": 0.1, "Redis": -12.5})
+    assert (finding.level, finding.exit_code) == ("wrong", 1)
+    assert "Redis -12.50 s" in finding.text
+
+
+async def test_versions_are_those_that_this_project_asks_for():
+    finding = await machine.versions(settings_with())
+    assert finding.level == "ok", finding.text
+    assert "faust-streaming" in finding.text
+
+
+async def test_a_package_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine.metadata, "requires", lambda name: ["aiokafka>=99", 'pytest>=99; extra == "dev"'])
+    finding = await machine.versions(settings_with())
+    assert (finding.level, finding.exit_code) == ("wrong", 1)
+    assert "aiokafka>=99" in finding.text
+    assert "pytest" not in finding.text
+
+
+async def test_the_next_free_metrics_port_is_told_and_those_in_use(taken_port: int):
+    settings = settings_with(monitoring={"prometheus": {"port": taken_port}}, gateway={"port": 0})
+    finding = await machine.worker_ports(settings)
+    assert finding.level == "ok"
+    assert f"{taken_port}" in finding.text.partition(", ")[2]

@@ -1,14 +1,14 @@
 """What must be there before Vision Stream can run: one bounded look at each thing, all at once, for ``doctor``.
 
 A check returns a ``Finding``; it changes nothing, and looks only at what the chosen mode needs. ``machine`` has those
-of this machine, ``services`` those of Kafka and Redis.
+of this machine, ``services`` those of Kafka and Redis, ``groups`` the workers' groups, ``clock`` everybody's.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from vision_stream.checks import machine, services
+from vision_stream.checks import clock, groups, machine, services
 from vision_stream.checks.finding import WITHIN_S, Check, Finding
 from vision_stream.errors import VisionStreamError
 from vision_stream.redaction import mask
@@ -16,15 +16,23 @@ from vision_stream.settings import Settings
 
 __all__ = ["CHECKS", "Finding", "run"]
 
-SERVICES: dict[str, Check] = {"kafka": services.kafka, "topics": services.topics, "redis": services.redis}
+SERVICES: dict[str, Check] = {
+    "kafka": services.kafka,
+    "topics": services.topics,
+    "groups": groups.groups,
+    "redis": services.redis,
+}
 CHECKS: dict[str, Check] = {
     "python": machine.python,
     "parts": machine.parts,
+    "versions": machine.versions,
     **SERVICES,
+    "clock": clock.clock,
     "keys": machine.keys,
     "model": machine.model,
     "disk": machine.disk,
     "port": machine.gateway_port,
+    "ports": machine.worker_ports,
 }
 
 

@@ -10,17 +10,20 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import TypeVar
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
+from packaging.requirements import Requirement
 
 from vision_stream.checks.finding import WITHIN_S, Finding
 from vision_stream.redaction import redact_url
 from vision_stream.settings import Settings
 
 NEEDED_MB, COMFORTABLE_MB = 100, 1000  # of free disk
+TOLD = ("faust-streaming", "aiokafka", "redis", "openai")  # whose versions a supporter asks for first
+PORTS_TRIED = 40  # as metrics.serve does
 PARTS = ("aiohttp", "aiokafka", "faust", "cv2", "msgspec", "numpy", "redis", "scipy", "structlog")
 
 T = TypeVar("T")
@@ -48,6 +51,56 @@ async def parts(settings: Settings) -> Finding:
         wanted = " ".join(sorted({extra.get(name, "vision-stream") for name in missing}))
         return Finding("parts", "wrong", f"not installed: {', '.join(missing)}", f"pip install '{wanted}'", 1)
     return Finding("parts", "ok", f"all {len(PARTS) + 1} installed, {backend} among them")
+
+
+async def versions(settings: Settings) -> Finding:
+    """Is each package as new as this version of Vision Stream wants it?"""
+    try:
+        wanted = [Requirement(line) for line in metadata.requires("vision-stream") or ()]
+    except metadata.PackageNotFoundError:
+        return Finding("versions", "note", "Vision Stream runs from its sources, not installed", "`make setup`")
+    ours = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    found = {each.name: _version(each.name) for each in ours}
+    old = [
+        f"{r} (found {found[r.name]})" for r in ours if found[r.name] and not r.specifier.contains(found[r.name] or "")
+    ]
+    if old:
+        return Finding(
+            "versions", "wrong", f"not as wanted: {', '.join(old)}", "pip install --upgrade vision-stream", 1
+        )
+    told = ", ".join(f"{name} {found[name]}" for name in TOLD if found.get(name))
+    return Finding("versions", "ok", f"vision-stream {metadata.version('vision-stream')}, {told}")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # the line about parts says so
+        return None
+
+
+async def worker_ports(settings: Settings) -> Finding:
+    """Workers, capture and their kin move on to the next free port; these are where to look for them."""
+    where = settings.monitoring.prometheus
+    if where.port == 0:
+        return Finding("ports", "note", "metrics and probes are off (monitoring.prometheus.port is 0)")
+    tried = range(where.port, min(where.port + PORTS_TRIED, 65536))
+    taken = [port for port in tried if not _can_bind(where.host, port)]
+    if len(taken) == len(tried):
+        remedy = "set ALGO_MONITORING_PROMETHEUS_PORT to where ports are free"
+        return Finding("ports", "wrong", f"metrics: {tried[0]} to {tried[-1]} are all taken", remedy, 1)
+    used = f", {', '.join(map(str, taken))} in use" if taken else ""
+    return Finding("ports", "ok", f"metrics of the next process at {next(p for p in tried if p not in taken)}{used}")
+
+
+def _can_bind(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def _installed(name: str) -> bool:
