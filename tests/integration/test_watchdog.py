@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -65,3 +67,25 @@ async def test_a_stuck_worker_says_where_and_ends_and_the_next_one_finishes(kafk
     async with asyncio.TaskGroup() as group:
         for how in WAYS:
             group.create_task(one(how))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+async def test_a_worker_that_was_suspended_or_lost_its_broker_goes_on(private_kafka, kafka_settings, tmp_path: Path):
+    settings = kafka_settings()
+    async with open_world(settings, tmp_path) as world:
+        worker = world.worker("a", ALGO_MONITORING_WATCHDOG_AFTER_S=str(AFTER_S))
+        await worker.start()
+        await send(settings, cameras=4)
+        worker.send(signal.SIGSTOP)
+        await asyncio.sleep(2 * AFTER_S)
+        worker.send(signal.SIGCONT)
+
+        await send(settings, cameras=4)
+        private_kafka.kill()
+        await asyncio.sleep(2 * AFTER_S)
+        await private_kafka.restart()
+
+        left = await committed(settings, within_s=60)
+        assert not left, world.logs()
+        assert worker.process.running
+        assert "no progress" not in worker.log.read_text()
