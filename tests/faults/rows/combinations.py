@@ -23,9 +23,12 @@ async def two_at_once(scene: Scene, rng: random.Random) -> None:
     first = rng.choice(candidates())
     second = rng.choice([row for row in candidates() if row.family != first.family])
     scene.event(f"{first.name} and {second.name}")
-    async with asyncio.TaskGroup() as both:
-        for row in (first, second):
-            both.create_task(_play(row, scene, random.Random(rng.random()), after_s=rng.uniform(0.0, APART_S)))
+    try:
+        async with asyncio.TaskGroup() as both:
+            for row in (first, second):
+                both.create_task(_play(row, scene, random.Random(rng.random()), after_s=rng.uniform(0.0, APART_S)))
+    except ExceptionGroup as failed:
+        raise AssertionError("; ".join(map(str, failed.exceptions))) from failed
 
 
 async def _play(row: Row, scene: Scene, rng: random.Random, *, after_s: float) -> None:

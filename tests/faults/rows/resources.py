@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 
+from tests.faults.rows.poison import message, of_size, send, sender
 from tests.faults.suite.row import Row, Setting
 from tests.faults.suite.scene import Scene
 from tests.faults.suite.surroundings import APART, SPECIAL
@@ -16,6 +17,7 @@ from tests.waiting import eventually
 
 HOUR_S = 3600.0
 MIB = 1 << 20
+LARGE_BYTES = 900_000
 
 
 # -- F13
@@ -74,7 +76,7 @@ async def clock_steps(scene: Scene, rng: random.Random) -> None:
         assert stats is None or abs(stats["at"] - time.time() - step_s) < 60.0, "its clock did not step"
         if rng.random() < 0.5:
             scene.event("429 to 20 calls")
-            await scene.control_llm(fault="429", times=20)
+            await scene.control_llm(fault="429", times=20, retry_after="1")
         await asyncio.sleep(rng.uniform(3.0, 7.0))
     finally:
         clock.step(0.0)
@@ -98,11 +100,17 @@ async def no_descriptors(scene: Scene, rng: random.Random) -> None:
 
 
 async def no_memory(scene: Scene, rng: random.Random) -> None:
-    """A worker that ends for it is started anew by its supervisor."""
+    """Meanwhile messages of nearly a megabyte come, which may end among the dead letters, and nothing else may. A
+    worker that ends for it is started anew by its supervisor."""
     worker = scene.workers[rng.choice(sorted(scene.workers))]
     scene.event(f"{worker.name} without memory")
-    with little_memory(worker.process.pid, rng.randint(-4, 1) * MIB):
-        await asyncio.sleep(rng.uniform(4.0, 8.0))
+    async with sender(scene) as producer:
+        with little_memory(worker.process.pid, rng.randint(-4, 1) * MIB):
+            until = time.monotonic() + rng.uniform(3.0, 6.0)
+            while time.monotonic() < until:
+                large = message(of_size(rng, LARGE_BYTES))
+                scene.auditor.planted.add(await send(scene, producer, rng, "detection_results", large))
+                await asyncio.sleep(0.5)
     await _started_where_ended(scene)
 
 
