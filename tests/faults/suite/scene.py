@@ -107,7 +107,7 @@ class Scene:
         """Ids of the workers' consumer groups."""
         if not self.setting.roles:
             return [topics.app_id(self.settings)]
-        return [topics.app_id(self.settings.model_copy(update={"stream_roles": (role,)})) for role in ROLES]
+        return [topics.app_id(settings) for settings in _of_each_role(self.settings)]
 
     def outcomes_since(self, at: float, seen: int = 0) -> Iterable[Through]:
         """Of detections sent after ``at`` (monotonic), through all stages; the first ``seen`` are passed over."""
@@ -124,7 +124,11 @@ async def open_scene(setting: Setting, directory: Path, seed: int) -> AsyncItera
         redis = await stack.enter_async_context(RedisServer()) if setting.redis else None
         kafka = await stack.enter_async_context(KafkaBroker(directory / "kafka", nodes=setting.nodes))
         settings = settings_of(setting, kafka, redis)
-        world = await stack.enter_async_context(open_world(settings, directory, latency=setting.llm_latency))
+        for each in _of_each_role(settings) if setting.roles else (settings,):
+            await topics.ensure(each)  # their changelogs and no others: the audit judges by those that are there
+        world = await stack.enter_async_context(
+            open_world(settings, directory, latency=setting.llm_latency, topics_made=False)
+        )
         servers = (*ports_of(kafka), *ports_of(redis), int(world.llm_url.rpartition(":")[2]))
         await around.bring_apart(setting, directory, servers, stack)
         auditor = await stack.enter_async_context(Auditor(settings))
@@ -133,6 +137,10 @@ async def open_scene(setting: Setting, directory: Path, seed: int) -> AsyncItera
         await _start_workers(scene)
         await stack.enter_async_context(cameras)
         yield scene
+
+
+def _of_each_role(settings: Settings) -> list[Settings]:
+    return [settings.model_copy(update={"stream_roles": (role,)}) for role in ROLES]
 
 
 async def _start_workers(scene: Scene) -> None:
