@@ -180,7 +180,7 @@ def a_book(calls: int, *, camera_ids: tuple[str, ...] = ("load-0001", "load-0002
 
 
 def of_the_budget(run: Run, calls: tuple[Call, ...], books: Books) -> list[str]:
-    report = check(run.facts(calls=calls, books={DAY: books}), PRICED)
+    report = check(run.facts(calls=calls, books={DAY: books}), PRICED, strict=True)
     return [finding.id for finding in report.findings if finding.invariant == "I9"]
 
 
@@ -216,6 +216,12 @@ def test_a_call_that_was_given_up_may_have_cost_all_that_it_could(run: Run):
     given_up = Call(key="key-001", at=NOON, status=0, latency_s=15.0, model="gpt-4o-mini")
 
     assert of_the_budget(run, (*calls, given_up), a_book(len(calls), more=COST)) == []
+
+
+def test_a_call_whose_answer_a_kill_kept_from_its_worker_is_no_finding(run: Run):
+    calls = priced(run)
+
+    assert of_the_budget(run, (*calls, calls[0]), a_book(len(calls), more=2 * COST)) == []
 
 
 def test_while_calls_are_under_way_the_most_is_not_judged(run: Run):

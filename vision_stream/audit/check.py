@@ -36,7 +36,7 @@ def check(facts: Facts, settings: Settings, *, patience_s: float | None = None, 
     check_offsets(facts, notes, patience_s=patience_s)
     check_cooldowns(facts, decoded, settings, notes)
     check_calls(facts, settings, notes)
-    check_books(facts, decoded, settings, notes)
+    check_books(facts, decoded, settings, notes, strict=strict)
     check_pushes(facts, decoded, notes)
     check_processes(facts, notes)
     check_cameras(facts, decoded, notes)

@@ -1,7 +1,7 @@
 """I9: the books of the budget, against the tokens of outcomes (spent at least) and of the call log (at most).
 
 A call is booked at what it may cost at most, and corrected once its tokens are known. A call that was given up, or
-whose worker was killed before it had read the answer, stays booked so.
+whose worker was killed before it had read the answer, or before it had sent the request, stays booked so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ ROUNDING = 1e-6  # of a sum: doubles, added in another order
 ANSWERED, GIVEN_UP = 200, 0
 
 
-def check_books(facts: Facts, decoded: Decoded, settings: Settings, notes: Notes) -> None:
+def check_books(facts: Facts, decoded: Decoded, settings: Settings, notes: Notes, *, strict: bool) -> None:
+    """Args:
+    strict: no worker was killed.
+    """
     prices = {price.model: price for price in settings.llm.prices}
     if facts.books is None:
         return notes.cannot("I9", "no book of a budget was read (--books)")
@@ -37,7 +40,8 @@ def check_books(facts: Facts, decoded: Decoded, settings: Settings, notes: Notes
         if books.moved or any(notes.pending.values()):
             notes.cannot("I9", "what was booked at most: calls are under way (--settle)")
         else:
-            _check_most(day, books.hosts, outcomes, facts, settings.llm, prices, notes)
+            unsent = 0 if strict else settings.kafka.scheduler.max_concurrent_tasks
+            _check_most(day, books.hosts, outcomes, facts, settings.llm, prices, unsent, notes)
     return None
 
 
@@ -70,17 +74,18 @@ def _check_most(
     facts: Facts,
     llm: LLMSettings,
     prices: Mapping[str, PriceSettings],
+    unsent: int,
     notes: Notes,
 ) -> None:
-    """No more is booked than the calls of the log can have cost."""
+    """No more is booked than the calls of the log can have cost, and ``unsent`` that a kill can have kept from it."""
     if facts.calls is None:
         return notes.cannot("I9", "what was booked at most: no call log was given (--llm-calls)")
     if facts.begin("risk_assessment_results") > _midnight(day):
         return notes.cannot("I9", "what was booked at most: the day began before what was read (--since)")
     calls = [call for call in facts.calls if day in (_day(call.at - MIDNIGHT_S), _day(call.at + MIDNIGHT_S))]
     answered = [call for call in calls if call.status == ANSWERED and call.model in prices]
-    unread = len(answered) - sum(outcome.attempts for outcome in outcomes)
-    uncertain = sum(call.status <= GIVEN_UP for call in calls) + max(0, unread)
+    unread = len(calls) - sum(outcome.attempts for outcome in outcomes)
+    uncertain = sum(call.status <= GIVEN_UP for call in calls) + max(0, unread) + unsent
     longest = max((call.input_tokens for call in facts.calls), default=0)
     most = sum(_cost(prices[call.model], call.input_tokens, call.output_tokens) for call in answered)
     most += uncertain * max(_cost(price, 2 * longest, llm.max_output_tokens) for price in prices.values())
