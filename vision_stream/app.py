@@ -33,7 +33,7 @@ from vision_stream.stores.open import Stores, open_stores
 from vision_stream.worker import Worker, check_modules
 
 T = TypeVar("T")
-FLUSH_S = 5.0  # at the end, with the broker away; what was not delivered was not acked either
+FLUSH_S = 2.0  # at the end, with the broker away; what was not delivered was not acked either
 MAX_MESSAGE_BYTES = 4 * topics.MIB  # as `topics` lets a dead letter be: base64 and an envelope around 1 MiB
 
 

@@ -32,9 +32,14 @@ def at_once_at_the_next(number: int) -> None:
 
 def at_the_latest(within_s: float, code: int) -> None:
     """End the process with ``code`` in ``within_s`` seconds if it still runs then, whatever hangs."""
-    last_resort = threading.Timer(within_s, os._exit, (code,))
+    last_resort = threading.Timer(within_s, _give_up, (within_s, code))
     last_resort.daemon = True
     last_resort.start()
+
+
+def _give_up(within_s: float, code: int) -> None:
+    os.write(2, f"not ended in order within {within_s:g} s; exit code {code}\n".encode())  # a logger may be what hangs
+    os._exit(code)
 
 
 def _arm(number: int, _: FrameType | None) -> None:

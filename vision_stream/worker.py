@@ -28,7 +28,7 @@ OURS = ("agents", "tables")  # also the import names of the OpenAI Agents SDK an
 FAUSTS_PORT = 6066
 PORTS_TRIED = 40
 FAUSTS_LOGGERS = ("faust", "mode")
-SLACK_S = 8.0  # at a worker's end, besides what its calls may take: for commit, goodbye and Faust's own last second
+SLACK_S = 9.0  # at a worker's end, besides what its calls may take: commit, flush, goodbye, and Faust's own two seconds
 STUCK_DRAIN_S = 4.0  # for calls that still run beside what is stuck
 
 

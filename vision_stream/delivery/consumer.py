@@ -187,13 +187,14 @@ class Consumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Let the running work end, for a bounded time, and commit it."""
-        if not self._app.should_stop:
-            await self._app.settle(DRAIN_S)
-        elif not self._drained.is_set():
+        if self._drained.is_set():  # Faust asks twice at the end
+            return
+        ends = self._app.should_stop
+        if ends:
             self._app.hand_back()
-            await self._app.settle(self._app.shutdown_s)
+        await self._app.settle(self._app.shutdown_s if ends else DRAIN_S)
         await self.commit()
-        if self._app.should_stop:
+        if ends:
             self._drained.set()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

@@ -14,7 +14,8 @@ from faust.types import TP
 from vision_stream.delivery.marks import Place
 
 COMMIT_TIMEOUT_S = 10.0  # aiokafka itself tries for ever while the broker is away
-LEAVE_TIMEOUT_S = 3.0  # for a goodbye to the group; without it the others wait for the session's end
+LAST_COMMIT_TIMEOUT_S = 3.0  # of a worker that ends: what is not committed comes again
+LEAVE_TIMEOUT_S = 2.0  # for a goodbye to the group; without it the others wait for the session's end
 
 # How long a broker may hold a fetch when there is nothing new. It answers the requests of a connection in turn: each
 # request of a recovery (where the changelogs end, where a partition begins) waits behind such a fetch, 1.5 s in Faust.
@@ -93,7 +94,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if not wanted or coordinator.generation < 0:  # expelled, and an empty group takes offsets from anybody
             return False
         try:
-            await asyncio.wait_for(consumer.commit(wanted), COMMIT_TIMEOUT_S)
+            await asyncio.wait_for(
+                consumer.commit(wanted), LAST_COMMIT_TIMEOUT_S if self.app.should_stop else COMMIT_TIMEOUT_S
+            )
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             self.log.warning("offsets not committed yet: %r", error)
             return False
