@@ -28,6 +28,8 @@ COMMANDS = (
     "keys",
     "check_config",
     "doctor",
+    "bundle",
+    "backup",
     "version",
 )
 
