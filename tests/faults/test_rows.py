@@ -12,11 +12,13 @@ from tests.faults.rows import ROWS
 from tests.faults.suite.plan import Round, affordable
 from tests.faults.suite.play import play_all
 from tests.faults.suite.row import Setting
+from tests.faults.suite.surroundings import missing
 
 WITHIN_S = 210.0
 SCENE_S = 12.0  # its start and end
 SEED = int(os.environ.get("FAULT_SEED", datetime.now(UTC).strftime("%Y%m%d")))
-CHOSEN = affordable(ROWS, within_s=WITHIN_S, scene_s=SCENE_S, rng=random.Random(SEED))
+PLAYABLE = [row for row in ROWS if not missing(row)]
+CHOSEN = affordable(PLAYABLE, within_s=WITHIN_S, scene_s=SCENE_S, rng=random.Random(SEED))
 BY_SETTING: dict[Setting, list[Round]] = {}
 for _row in CHOSEN:
     BY_SETTING.setdefault(_row.setting, []).append(Round(_row, SEED))

@@ -8,7 +8,7 @@ import random
 from tests.faults.harness.world import Worker, environ_of
 from tests.faults.suite.row import Row, Setting
 from tests.faults.suite.scene import Scene, settings_of
-from tests.faults.tools.versions import older
+from tests.faults.tools import versions
 from tests.waiting import eventually
 from vision_stream import topics
 
@@ -17,7 +17,7 @@ MORE_PARTITIONS = 32
 
 async def two_versions(scene: Scene, rng: random.Random) -> None:
     """One worker goes back to the older version, works beside the new one, and is brought up to date again."""
-    commit, tree = await older(scene.directory)
+    commit, tree = await versions.older(scene.directory)
     scene.event(f"b runs {commit}")
     new = scene.workers["b"]
     await _end(new)
@@ -68,7 +68,14 @@ RAISED = Setting(
     private=True,
 )
 ROWS = (
-    Row("F16.versions", "An older version beside the new one, there and back", two_versions, 10.0, about_s=30.0),
+    Row(
+        "F16.versions",
+        "An older version beside the new one, there and back",
+        two_versions,
+        10.0,
+        about_s=30.0,
+        missing=versions.missing,
+    ),
     Row("F16.recovery", "A worker killed while its tables are recovered", crash_in_recovery, 10.0, about_s=25.0),
     Row(
         "F16.partitions",

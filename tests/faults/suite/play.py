@@ -28,10 +28,10 @@ async def play_all(planned: Sequence[Round], *, until: float | None = None, say:
     Args:
         until: monotonic time from which on no round begins.
     """
-    for setting, block in blocks(planned):
-        if why := missing(setting):
-            say(f"left out, as this machine cannot play them: {', '.join(one.row.name for one in block)}: {why}")
-            continue
+    left_out = {one.row.name: why for one in planned if (why := missing(one.row))}
+    for name, why in left_out.items():
+        say(f"{name} is left out, as this machine cannot play it: {why}")
+    for setting, block in blocks([one for one in planned if one.row.name not in left_out]):
         waiting = list(block)
         while waiting and not _over(until):
             async for record in _on_one_scene(setting, waiting, until, say):

@@ -48,6 +48,7 @@ class Row:
     setting: Setting = Setting()
     about_s: float = 15.0  # what a round takes: for choosing CI's rows
     mend: Mend | None = None
+    missing: Callable[[], str] | None = None  # why this machine cannot play it, beside what its setting needs
 
     @property
     def family(self) -> str:

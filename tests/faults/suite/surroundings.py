@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.faults.harness.world import Worker
-from tests.faults.suite.row import Setting
+from tests.faults.suite.row import Row, Setting
 from tests.faults.tools import clock, disk, namespace
 from tests.faults.tools.clock import Clock
 from tests.faults.tools.disk import SmallDisk
@@ -57,14 +57,16 @@ class Surroundings:
             await self.network.let_in(worker.port)
 
 
-def missing(setting: Setting) -> str:
-    """Why this machine has no such surroundings; empty where it has."""
+def missing(row: Row) -> str:
+    """Why this machine cannot play it; empty where it can."""
+    setting = row.setting
     needs = {
-        namespace: setting.network,
-        clock: setting.clock,
-        disk: setting.broker_disk_mb or setting.data_disk_mb,
+        namespace.missing: setting.network,
+        clock.missing: setting.clock,
+        disk.missing: setting.broker_disk_mb or setting.data_disk_mb,
+        row.missing: row.missing,
     }
-    return "; ".join(filter(None, (module.missing() for module, needed in needs.items() if needed)))
+    return "; ".join(filter(None, (why() for why, needed in needs.items() if needed and why)))
 
 
 def ports_of(server: KafkaBroker | RedisServer | None) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ PLACES = tuple(
     Path(root) / "faketime/libfaketimeMT.so.1"
     for root in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/lib", "/usr/lib")
 )
-NOTICED_S = 1.0  # after a step, at the latest
 
 
 def missing() -> str:
@@ -27,7 +26,7 @@ class Clock:
         return {
             "LD_PRELOAD": str(_library()),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": f"{NOTICED_S:.0f}",
+            "FAKETIME_CACHE_DURATION": "1",  # seconds, until a step is noticed
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
