@@ -15,7 +15,7 @@ from tests.faults.suite.row import Setting
 from tests.faults.suite.surroundings import missing
 
 WITHIN_S = 210.0
-SCENE_S = 12.0  # its start and end
+SCENE_S = 15.0  # its start and end
 SEED = int(os.environ.get("FAULT_SEED", datetime.now(UTC).strftime("%Y%m%d")))
 PLAYABLE = [row for row in ROWS if not missing(row)]
 CHOSEN = affordable(PLAYABLE, within_s=WITHIN_S, scene_s=SCENE_S, rng=random.Random(SEED))
