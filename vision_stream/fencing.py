@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 HEADER = "owner"
+LONGEST = 40  # bytes of it; Python refuses to read numbers of thousands of digits
 MARKER = b"\x00owner"  # the key of an announcement: no camera's id. Compaction keeps the last.
 MARKER_VALUE = b"{}"  # an empty row, for readers that know nothing of announcements; a tombstone would not last
 
@@ -35,7 +36,8 @@ class Epoch(NamedTuple):
         Epoch(number=3, generation=17)
         >>> Epoch.of([("traceparent", b"00-1")])
         """
-        number, _, generation = dict(headers or ()).get(HEADER, b"").partition(b".")
+        said = dict(headers or ()).get(HEADER) or b""  # Kafka has headers without a value, too
+        number, _, generation = said[:LONGEST].partition(b".")
         return cls(int(number), int(generation)) if number.isdigit() and generation.isdigit() else None
 
     def next(self, generation: int) -> Epoch:

@@ -109,7 +109,7 @@ def _take(leaf: Leaf, name: str, text: str, place: Place, origin: Variables, res
     try:
         result.values[leaf.path] = parse(leaf, text)
         result.places[leaf.path] = place
-    except ValueError:
+    except (ValueError, RecursionError):
         remedy = f"""write {leaf.variable}='[...]' with valid JSON in it"""
         result.problems.append(Problem(place, dotted(leaf.path), "text that is no JSON list", leaf.allowed, remedy))
 

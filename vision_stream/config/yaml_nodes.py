@@ -14,6 +14,7 @@ from vision_stream.config.problems import Path, Place, Problem, dotted
 from vision_stream.config.yaml_text import DEEPEST, Unreadable, compose, place_of, too_deep
 
 MOST_NODES = 20_000  # after aliases; 1,000 cameras need 13,000
+LONGEST_NUMBER = 400  # characters; the largest float has 309 digits
 
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = {"str", "int", "float", "bool", "null", "timestamp"}
@@ -119,6 +120,9 @@ class _Builder:
         if kind in ("str", "timestamp") or (kind in ("int", "float") and ":" in node.value):
             return node.value  # YAML 1.1 reads 10:30 as a number to the base of 60; nobody means that
         if kind == "null":
+            return None
+        if len(node.value) > LONGEST_NUMBER:  # Python reads one of thousands of digits in base 16, and cannot show it
+            self._report(node, path, f"a number of {len(node.value)} characters", "", "correct it, or quote the text")
             return None
         try:
             return getattr(_scalars, f"construct_yaml_{kind}")(node)

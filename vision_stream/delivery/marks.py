@@ -7,7 +7,6 @@ commit would do them again: for tasks, another paid call each. Kafka stores up t
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -47,7 +46,7 @@ class Place(NamedTuple):
             return cls(offset)
         try:
             raw = base64.b64decode(marks[len(FORM) :], validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error too
             return cls(offset)
         return cls(offset, frozenset(offset + 1 + n for n in _set_bits(raw)))
 
