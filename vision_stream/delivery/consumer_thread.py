@@ -109,7 +109,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             raise asyncio.CancelledError  # of aiokafka's coordination; its end leaves the group
 
     async def on_thread_stop(self) -> None:
-        try:
-            await asyncio.wait_for(super().on_thread_stop(), LEAVE_TIMEOUT_S)
-        except TimeoutError:
-            self.log.warning("left without a word to the group: no answer in %s s", LEAVE_TIMEOUT_S)
+        """Leave the group. With the broker away, aiokafka takes long over it or is cancelled by itself; neither must
+        keep the worker from its end."""
+        goodbye = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait((goodbye,), timeout=LEAVE_TIMEOUT_S)
+        if not goodbye.done() or goodbye.cancelled() or goodbye.exception():
+            goodbye.cancel()
+            self.log.warning("left the group without a word")
