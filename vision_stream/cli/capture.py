@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +54,7 @@ def capture(
     }
     settings = config.load(config_dir, overrides=overrides)
     logs.setup(settings.log_level, settings.log_format)
+    warn_of_passwords([source] if source else [])
     loop = loop if loop is not None else source is None
     realtime = realtime if realtime is not None else loop or settings.enable_kafka_streaming
     plan = Plan(
@@ -63,6 +65,18 @@ def capture(
         as_json=as_json,
     )
     raise typer.Exit(run(settings, plan))
+
+
+def warn_of_passwords(sources: Iterable[str]) -> None:
+    """Every user of the machine can list command lines, with what they hold."""
+    from vision_stream.redaction import redact_url
+
+    if any(redact_url(source) != source for source in sources):
+        typer.echo(
+            "warning: a password on the command line shows in the list of processes; "
+            'remedy: write the source into config/cameras.yaml, as "rtsp://user:${CAM_PASSWORD}@10.0.0.7/stream"',
+            err=True,
+        )
 
 
 def register(app: typer.Typer) -> None:

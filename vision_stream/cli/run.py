@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vision_stream.cli.capture import warn_of_passwords
 from vision_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def run(
     }
     settings = config.load(config_dir, overrides=overrides)
     logs.setup(settings.log_level, settings.log_format)
+    warn_of_passwords([*(source or ()), *(camera or ())])
     if not settings.llm.keys:
         typer.echo(
             "no API key is configured: there will be detections, and each task will fail for want of one", err=True
