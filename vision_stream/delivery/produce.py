@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vision_stream.app import App
 
 CONTENT_TYPE = ("content-type", b"application/json")
+STOP_WITHIN_S = 2.0  # a producer, once it was flushed
 PASSED_ON = ("traceparent", "tracestate")  # W3C trace context: what a message causes belongs to its trace
 
 
@@ -26,6 +27,12 @@ class Producer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    async def on_stop(self) -> None:
+        """Without the broker, aiokafka would wait for what is on its way; what led to it was not acked."""
+        stopping = asyncio.ensure_future(super().on_stop())
+        await asyncio.wait((stopping,), timeout=STOP_WITHIN_S)
+        stopping.cancel()
 
 
 class Outbox:
