@@ -65,6 +65,8 @@ def read() -> list[Record]:
 def page(rows: Sequence[Row], records: Sequence[Record], introduction: str) -> str:
     """The whole page."""
     lines = [
+        "## Rounds",
+        "",
         "| Row | Fault | Rounds | Failed | Back after: p50 / p95 / max (asked), s | Every camera: p50 / p95 / max, s "
         "| LLM calls again: p50 / max | Last seeds |",
         "|---|---|---|---|---|---|---|---|",
