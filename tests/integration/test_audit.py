@@ -108,6 +108,19 @@ async def test_a_sound_run_is_clean_and_the_command_ends_with_0(settings, enviro
     assert report["checked"]["I7"] == 40
 
 
+async def test_rows_are_read_where_workers_of_other_roles_have_them_and_not_in_an_empty_changelog(settings):
+    others = settings.model_copy(update={"stream_roles": ("task_generator", "llm_scheduler")})
+    await topics.ensure(settings)
+    run = a_run()
+    pending = run.topics.pop("pending_assessments")  # of a role that these have not
+    await put(run, others)
+    rows = (await read(settings)).topics
+
+    assert len(rows["camera_state"]) == len(run.topics["camera_state"]) > 0
+    assert pending
+    assert rows["pending_assessments"] == ()
+
+
 @pytest.mark.parametrize(
     ("plant", "expected"),
     [

@@ -105,10 +105,22 @@ async def _read(
 async def _names(consumer: AIOKafkaConsumer, settings: Settings) -> dict[str, str]:
     """The topics that exist, by our names; a table's changelog is named after the roles of the worker that has it."""
     there = await consumer.topics()
-    wanted = {name: [getattr(settings.kafka.topics, name).name] for name in TOPICS if name not in TABLES}
+    found = {name: topic for name in TOPICS if name not in TABLES and (topic := _topic(settings, name)) in there}
     for table in TABLES:
-        wanted[table] = [topics.changelog(other, table) for other in _as_any_role(settings)]
-    return {name: found[0] for name, names in wanted.items() if (found := [n for n in names if n in there])}
+        named = [name for other in _as_any_role(settings) if (name := topics.changelog(other, table)) in there]
+        # One that is empty was made for workers of other roles, which have never run.
+        used = [name for name in named if await _has_records(consumer, name)]
+        if named:
+            found[table] = (used or named)[0]
+    return found
+
+
+def _topic(settings: Settings, name: str) -> str:
+    return getattr(settings.kafka.topics, name).name
+
+
+async def _has_records(consumer: AIOKafkaConsumer, topic: str) -> bool:
+    return any((await consumer.end_offsets(await _partitions(consumer, topic))).values())
 
 
 def _as_any_role(settings: Settings) -> list[Settings]:
