@@ -51,7 +51,7 @@ def size_of(picture: bytes) -> tuple[int, int]:
 
 def _ends(picture: bytes) -> bool:
     if picture.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" in picture[-TAIL:]
+        return picture.endswith(b"\xff\xd9") or b"\xff\xd9" in picture[-TAIL:]
     return b"IEND" in picture[-TAIL:] if picture.startswith(b"\x89PNG") else True
 
 

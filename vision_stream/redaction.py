@@ -91,10 +91,12 @@ def _url_secrets(url: str) -> list[str]:
 def mask(text: str) -> str:
     """``text`` without registered secrets, users and passwords in URLs, bearer tokens and OpenAI-style keys."""
     text = _known.mask(text)
-    text = _USERINFO.sub("", text)
-    text = _QUERY_VALUE.sub(rf"\1{MASK}", text)
+    if "://" in text:
+        text = _USERINFO.sub("", text)
+    if "=" in text:
+        text = _QUERY_VALUE.sub(rf"\1{MASK}", text)
     text = _BEARER.sub(rf"\1{MASK}", text)
-    return _OPENAI_KEY.sub(f"sk-{MASK}", text)
+    return _OPENAI_KEY.sub(f"sk-{MASK}", text) if "sk-" in text else text
 
 
 def mask_rendered(logger: Any, method: str, rendered: Any) -> str:

@@ -6,6 +6,7 @@ providers bill those.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from vision_stream.llm.spending import Books, DayBook
 from vision_stream.settings import LLMSettings, PriceSettings
 
 MILLION = 1_000_000
+DAY_S = 86_400
 
 _log = structlog.get_logger(__name__)
 
@@ -87,7 +89,7 @@ class Budget:
         return self._books.of(self._day())
 
     def _day(self) -> str:
-        return time.strftime("%Y-%m-%d", time.gmtime(self._clock()))
+        return _named(int(self._clock() // DAY_S))
 
     def _refuse(self, over: str, camera_id: str) -> None:
         metrics.llm_over_budget.labels(over).inc()
@@ -96,6 +98,11 @@ class Budget:
         if (day, what) not in self._said:
             self._said = {said for said in self._said if said[0] == day} | {(day, what)}
             _log.warning("the LLM budget is spent until midnight UTC", of=what, remedy="raise llm.budget")
+
+
+@functools.lru_cache(maxsize=2)
+def _named(day: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(day * DAY_S))
 
 
 def _cost(price: PriceSettings, input_tokens: int, output_tokens: int) -> float:

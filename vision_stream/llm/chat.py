@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import base64
+import functools
+from binascii import b2a_base64
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from vision_stream.redaction import mask
 Mode = Literal["json_schema", "json_object", "text"]
 MODES: tuple[Mode, ...] = ("json_schema", "json_object", "text")  # from the strictest to what every endpoint has
 _PNG = b"\x89PNG"
+_FACTS = "the facts, in a body's frame \x00"  # no other string of a body holds a NUL
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -54,9 +56,39 @@ def request_body(request: Request) -> dict[str, Any]:
     return body
 
 
+def encoded_body(request: Request) -> bytes:
+    """``request_body`` as JSON. Of a call's 45 KB all but the facts and the picture are put together once."""
+    prompt = request.prompt
+    if request.schema is not VERDICT_SCHEMA:
+        return msgspec.json.encode(request_body(request))
+    kind = None if prompt.picture is None else _kind(prompt.picture)
+    before, between, after = _frame(prompt.system, request.model, request.mode, request.max_output_tokens, kind)
+    facts = msgspec.json.encode(prompt.facts)
+    if prompt.picture is None:
+        return b"".join((before, facts, after))
+    return b"".join((before, facts, between, b2a_base64(prompt.picture, newline=False), after))
+
+
+@functools.lru_cache(maxsize=256)
+def _frame(system: str, model: str, mode: Mode, max_output_tokens: int, kind: str | None) -> tuple[bytes, bytes, bytes]:
+    """A body around its facts and its picture's base64, which JSON writes as it is."""
+    picture = None if kind is None else _PNG if kind == "png" else b""
+    request = Request(
+        prompt=Prompt(system, _FACTS, picture), model=model, mode=mode, max_output_tokens=max_output_tokens
+    )
+    before, _, after = msgspec.json.encode(request_body(request)).partition(msgspec.json.encode(_FACTS))
+    if picture is None:
+        return before, b"", after
+    between, base64_, after = after.partition(b";base64,")
+    return before, between + base64_, after.removeprefix(b2a_base64(picture, newline=False))
+
+
 def _data_url(picture: bytes) -> str:
-    kind = "png" if picture.startswith(_PNG) else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+    return f"data:image/{_kind(picture)};base64,{b2a_base64(picture, newline=False).decode('ascii')}"
+
+
+def _kind(picture: bytes) -> str:
+    return "png" if picture.startswith(_PNG) else "jpeg"
 
 
 class _Message(Struct):

@@ -11,15 +11,15 @@ import functools
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import msgspec
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
 
-from vision_stream.llm.chat import Answer, Request, read_completion, request_body
+from vision_stream.llm.chat import Answer, Request, encoded_body, read_completion
 from vision_stream.llm.failures import CallFailed, from_status
 from vision_stream.settings import KeySettings
 
@@ -55,16 +55,15 @@ class AiohttpClient:
 
     def __init__(self) -> None:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ttl_dns_cache=60, keepalive_timeout=KEEP_ALIVE_S)
-        tracing = aiohttp.TraceConfig()
-        tracing.on_request_chunk_sent.append(_body_sent)  # the headers wait for the body's first write
         self._session = aiohttp.ClientSession(
             connector=connector,
-            trace_configs=[tracing],
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         )
+        self._endpoints: dict[str, _Endpoint] = {}
 
     async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
-        body = msgspec.json.encode(request_body(request))
+        body = encoded_body(request)
         try:
             async with asyncio.timeout(timeout_s):
                 status, headers, answer = await self._post(key, body, sent)
@@ -77,10 +76,11 @@ class AiohttpClient:
         return read_completion(answer)
 
     async def _post(self, key: KeySettings, body: bytes, sent: Sent) -> tuple[int, Mapping[str, str], bytes]:
-        headers = {"Authorization": f"Bearer {key.api_key.get_secret_value()}", "Content-Type": "application/json"}
-        url = completions_url(key.base_url)
+        known = self._endpoints.get(key.id)
+        if known is None or known.key is not key:
+            known = self._endpoints[key.id] = _Endpoint(key)
         async with self._session.post(
-            url, data=body, headers=headers, proxy=proxy_for(url), allow_redirects=False, trace_request_ctx=sent
+            known.url, data=_Body(body, sent), headers=known.headers, proxy=known.proxy, allow_redirects=False
         ) as response:
             return response.status, response.headers, await _read(response)
 
@@ -88,11 +88,33 @@ class AiohttpClient:
         await self._session.close()
 
 
-async def _body_sent(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
-    context.trace_request_ctx()
+class _Endpoint:
+    """What all calls of a key have in common."""
+
+    __slots__ = ("headers", "key", "proxy", "url")
+
+    def __init__(self, key: KeySettings) -> None:
+        url = completions_url(key.base_url)
+        self.key, self.url, self.proxy = key, URL(url), proxy_for(url)
+        self.headers = {"Authorization": f"Bearer {key.api_key.get_secret_value()}"}
+
+
+class _Body(aiohttp.BytesPayload):
+    """Says when it has been written, and with it the headers, which wait for a body's first write."""
+
+    def __init__(self, body: bytes, sent: Sent) -> None:
+        super().__init__(body, content_type="application/json")
+        self._sent = sent
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await super().write_with_length(writer, content_length)
+        self._sent()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
+    length = response.content_length
+    if length is not None and length <= MAX_ANSWER and "Content-Encoding" not in response.headers:
+        return await response.read()
     found = bytearray()
     async for chunk in response.content.iter_any():
         found += chunk

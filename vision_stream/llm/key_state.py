@@ -107,7 +107,8 @@ class KeyState:
 
     def free_at(self, now: float, tokens: int = 0) -> float:
         """When cooldown and limits allow the next call, or are worth another look."""
-        return max(self.cooling_until, self.limits.look_again_at(now, tokens))
+        at = self.limits.look_again_at(now, tokens)
+        return at if at > self.cooling_until else self.cooling_until
 
     def relimit(self, limits: Callable[[PooledKey], KeyLimits]) -> None:
         new = limits(self._key)

@@ -6,6 +6,7 @@ are fixed per profile, and the facts follow as JSON whose strings are cleaned an
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -52,6 +53,8 @@ FOCUS = {
     "people who have fallen or stopped on the crossing, cyclists in a turning vehicle's path.",
 }
 
+_SYSTEM = {profile: _RULES.format(focus=focus) for profile, focus in FOCUS.items()}
+
 VERDICT_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -76,8 +79,8 @@ class Prompt(Struct, frozen=True):
 
 def prompt_for(task: AssessmentTask, picture: bytes | None) -> Prompt:
     """The prompt of a task. An unknown profile is asked as ``default``: a verdict late is worse than one general."""
-    focus = FOCUS.get(task.prompt_profile, FOCUS["default"])
-    return Prompt(_RULES.format(focus=focus), f"{_QUESTION}\n{_facts(task)}", picture)
+    system = _SYSTEM.get(task.prompt_profile, _SYSTEM["default"])
+    return Prompt(system, f"{_QUESTION}\n{_facts(task)}", picture)
 
 
 def _facts(task: AssessmentTask) -> str:
@@ -107,6 +110,7 @@ def _corners(box: Any) -> list[int]:
     return [round(box.x1), round(box.y1), round(box.x2), round(box.y2)]
 
 
+@functools.lru_cache(maxsize=4096)
 def word(text: str) -> str:
     """A label or zone as a plain short word: it comes from a model file or a configuration, and is data.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections import deque
@@ -19,6 +20,9 @@ RECENT = 64  # calls that say how long one takes
 RECENT_S = 60.0  # and for how long: a slow minute must not keep tasks from trying again
 HEDGE_AT = 1.25  # x the 95th percentile. Less: calls that were about to end are made twice.
 HEDGE_FROM = 20  # calls known
+
+_input_tokens, _output_tokens = metrics.llm_tokens.labels("input"), metrics.llm_tokens.labels("output")
+_requests = functools.lru_cache(maxsize=1024)(metrics.llm_requests.labels)  # finding a child costs four microseconds
 
 _log = structlog.get_logger(__name__)
 
@@ -75,8 +79,8 @@ class Reports:
         now = time.monotonic()
         self._latencies.append((now, latency_s))
         metrics.llm_latency.observe(latency_s)
-        metrics.llm_tokens.labels("input").inc(answer.input_tokens)
-        metrics.llm_tokens.labels("output").inc(answer.output_tokens)
+        _input_tokens.inc(answer.input_tokens)
+        _output_tokens.inc(answer.output_tokens)
         self._pool.report_answered(lease, now, answer.input_tokens + answer.output_tokens)
         if lease.probe and self._pool.current(lease):
             _log.info("API key is back", key=lease.key_id)
@@ -120,7 +124,7 @@ class Reports:
         self._pool.release(lease, time.monotonic())
 
     def count(self, key_id: str, result: str) -> None:
-        metrics.llm_requests.labels(key_id, result).inc()
+        _requests(key_id, result).inc()
 
     def note_blocked(self, until: float, now: float) -> None:
         """Say once that no key is usable, until one has answered. ``until``: when the first comes back."""

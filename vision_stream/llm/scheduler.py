@@ -14,6 +14,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ from vision_stream.llm.sharing import Sharing
 from vision_stream.llm.tokens import estimated
 from vision_stream.llm.verdict import AnswerMisfit, Verdict, parse_verdict
 from vision_stream.llm.waiting import RoomFull, WaitingRoom
-from vision_stream.messages import AssessmentTask, GroupAssessment
+from vision_stream.messages import AssessmentTask, GroupAssessment, StoredEvidence
 from vision_stream.redaction import register_secret
 from vision_stream.settings import LLMSettings, SchedulerSettings
 from vision_stream.stores import EvidenceStore
@@ -199,13 +200,17 @@ class LLMScheduler:
         if run.left() <= 0:
             return run.expired("the deadline had passed when the task came")
         try:
-            async with asyncio.timeout(run.left()):
-                picture = await picture_of(run.task, self._evidence, required=self._llm.require_picture)
+            picture = await self._picture(run)
         except NoPicture as reason:
             return run.failed(str(reason))
         except TimeoutError:
             return run.expired("the deadline passed while the picture was fetched")
         return await self._judge(run, prompt_for(run.task, picture))
+
+    async def _picture(self, run: Run) -> bytes | None:
+        stored = isinstance(run.task.group.evidence, StoredEvidence)  # else there is nothing to wait for
+        async with asyncio.timeout(run.left()) if stored else nullcontext():
+            return await picture_of(run.task, self._evidence, required=self._llm.require_picture)
 
     def _without_keys(self, run: Run) -> GroupAssessment:
         if not self._said_no_keys:

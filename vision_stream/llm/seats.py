@@ -34,10 +34,12 @@ def _lock(file: int) -> bool:
 
 def lock_soon(file: int) -> bool:
     """Take a lock that others hold for microseconds; False: one holds it longer, stopped perhaps."""
+    if _lock(file):
+        return True
     for _ in range(TRIES):
+        os.sched_yield()
         if _lock(file):
             return True
-        os.sched_yield()
     return False
 
 

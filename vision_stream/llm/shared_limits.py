@@ -70,9 +70,10 @@ class SharedLimits(KeyLimits):
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def look_again_at(self, now: float, tokens: int = 0) -> float:
-        if any(window.pending(now) for window in self.windows):
+        at = self.free_at(tokens)
+        if at > now and any(window.pending(now) for window in self.windows):
             return now + LOOK_AGAIN_S  # perhaps another process's request, which we are not told of
-        return self.free_at(tokens)
+        return at
 
     def reserve(self, now: float, tokens: int = 0) -> Slots | None:
         if not lock_soon(self._file):

@@ -87,6 +87,8 @@ class WaitingRoom:
         """
         if self._closed:
             raise asyncio.CancelledError
+        if not self.waiting and (lease := self._at_once(deadline, tokens)) is not None:
+            return lease
         if self.waiting >= MAX_WAITING:
             raise RoomFull
         waiter = _Waiter(deadline, self._loop.create_future(), tokens)
@@ -109,6 +111,20 @@ class WaitingRoom:
             if not self.waiting:
                 self._heap.clear()
                 self._stop_timer()
+
+    def _at_once(self, deadline: float, tokens: int) -> Lease | None:
+        """A lease where nobody waits and a key is free: most are given so, and need no place in a queue."""
+        if self.in_flight >= self._max_in_flight or (self._reserver is not None and self._reserver.up):
+            return None
+        now = self._loop.time()
+        self._before(now)
+        if deadline - now <= self._worth_calling_for(False):
+            return None
+        acquired = self._pool.acquire(now, tokens)
+        if not isinstance(acquired, Lease):
+            return None
+        self.in_flight += 1
+        return acquired
 
     def lease_now(self, tokens: int, but: str) -> Lease | None:
         """The right to a call with another key than ``but``, if one is free and nobody waits for it."""
