@@ -15,7 +15,7 @@ import faust
 import structlog
 from faust.exceptions import AlreadyConfiguredWarning
 
-from vision_stream import ending, logs, metrics, topics
+from vision_stream import ending, logs, metrics, topics, tracing
 from vision_stream.errors import STUCK, ConfigError, VisionStreamError
 from vision_stream.probes import probes
 from vision_stream.watchdog import Guard
@@ -27,7 +27,15 @@ _log = structlog.get_logger(__name__)
 OURS = ("agents", "tables")  # also the import names of the OpenAI Agents SDK and of PyTables
 FAUSTS_PORT = 6066
 PORTS_TRIED = 40
-FAUSTS_LOGGERS = ("faust", "mode")
+FAUSTS_LOGGERS = (
+    "faust",
+    "mode",
+    # Faust's services that are ours by inheritance: what they say by themselves is a warning, or structlog's.
+    "vision_stream.app",
+    "vision_stream.delivery.consumer",
+    "vision_stream.delivery.consumer_thread",
+    "vision_stream.delivery.ownership",
+)
 SLACK_S = 9.0  # at a worker's end, besides what its calls may take: commit, flush, goodbye, and Faust's own two seconds
 STUCK_DRAIN_S = 4.0  # for calls that still run beside what is stuck
 
@@ -51,6 +59,7 @@ class Worker(faust.Worker):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # nothing has begun yet; a container's first process
         Path(self.app.conf.datadir).mkdir(parents=True, exist_ok=True)  # Faust makes its last part alone
         try:
+            self._start_tracing()
             self.loop.run_until_complete(topics.ensure(self._app.settings))
         except VisionStreamError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -78,6 +87,11 @@ class Worker(faust.Worker):
         if settings.log_level != "DEBUG":
             for name in FAUSTS_LOGGERS:  # a line for each of forty services at each start, stop and rebalance
                 logging.getLogger(name).setLevel(logging.WARNING)
+
+    def _start_tracing(self) -> None:
+        settings = self._app.settings
+        name = settings.stream_roles[0] if len(settings.stream_roles) == 1 else "worker"
+        tracing.start(settings.monitoring.tracing, f"vision-stream-{name}")
 
     async def on_first_start(self) -> None:
         await super().on_first_start()
