@@ -13,23 +13,27 @@ from aiokafka.errors import KafkaError
 
 from vision_stream.errors import ConfigError, DependencyError
 from vision_stream.kafka_client import client_options
-from vision_stream.llm.cooldowns import Cooldown, operator_row
+from vision_stream.llm.cooldowns import ALL_KEYS, Cooldown, operator_row
 from vision_stream.messages import encode
 from vision_stream.settings import Settings
 
 TABLE = "key_cooldowns"
 DISABLED = "disabled by an operator"
+PAUSED = "paused by an operator, with all others"
 
 
 async def say(settings: Settings, key_id: str, *, disabled: bool) -> tuple[str, ...]:
     """Disable a key until it is enabled again, or enable it whatever disabled it; returns the changelogs written.
+
+    ``ALL_KEYS`` instead of an id: all of them, now and those to come; what is disabled on its own stays so.
 
     Raises:
         ConfigError: mode 1 runs without Kafka; no such key; no scheduler has ever run on this broker.
         DependencyError: Kafka does not answer.
     """
     _check(settings, key_id)
-    word = Cooldown(disabled=disabled, reason=DISABLED if disabled else "", at=time.time())
+    reason = PAUSED if key_id == ALL_KEYS else DISABLED
+    word = Cooldown(disabled=disabled, reason=reason if disabled else "", at=time.time())
     kafka = settings.kafka
     producer = AIOKafkaProducer(**client_options(kafka), acks="all", enable_idempotence=True)
     try:
@@ -55,13 +59,17 @@ async def say(settings: Settings, key_id: str, *, disabled: bool) -> tuple[str, 
 
 def _check(settings: Settings, key_id: str) -> None:
     known = [key.id for key in settings.llm.keys]
-    if key_id not in known:
+    if key_id not in (*known, ALL_KEYS):
         raise ConfigError(f"no key {key_id}", remedy=f"one of config/api_keys.yaml: {', '.join(known) or 'none there'}")
     if not settings.enable_kafka_streaming:
         raise ConfigError(
             "without Kafka there are no workers to tell (enable_kafka_streaming is false)",
-            remedy=f"set enabled of {key_id} in config/api_keys.yaml: a running process takes it over at once",
+            remedy=f"set enabled of {_named(key_id)} in config/api_keys.yaml: a running process takes it over at once",
         )
+
+
+def _named(key_id: str) -> str:
+    return "each key" if key_id == ALL_KEYS else key_id
 
 
 def _changelogs(cluster: object, app_id: str) -> tuple[str, ...]:

@@ -42,6 +42,11 @@ async def test_a_word_reaches_all_workers_and_outlives_them_and_a_changed_file_i
 
         await keys_command(world, "disable", "key-002")
         await eventually(lambda: everywhere("key-002", "disabled"), 5)
+        await keys_command(world, "pause")
+        await eventually(lambda: everywhere("key-001", "disabled"), 5)
+        await keys_command(world, "resume")
+        await eventually(lambda: everywhere("key-001", "ready"), 5)
+        assert await everywhere("key-002", "disabled")
         for worker in workers:
             await worker.terminate()
         workers[:] = [world.worker("after")]

@@ -104,6 +104,31 @@ def enable(key_id: Annotated[str, typer.Argument(metavar="KEY", help="its id")],
     _say(key_id, config_dir, disabled=False)
 
 
+@commands.command()
+def pause(config_dir: ConfigDir = None) -> None:
+    """Make no LLM call on any worker, over their restarts, until `resume`: the lever for a runaway bill or provider.
+
+    Detections go on. Tasks wait until their deadline and then expire, which is pushed as such, never as "no risk".
+    """
+    _say_to_all(config_dir, disabled=True)
+    print("no LLM call is made from now on; `vision-stream keys resume` ends that")
+
+
+@commands.command()
+def resume(config_dir: ConfigDir = None) -> None:
+    """End `pause`. Keys that were disabled on their own stay so; one that its provider refused is tried again."""
+    _say_to_all(config_dir, disabled=False)
+    print("LLM calls are made again")
+
+
+def _say_to_all(config_dir: Path | None, *, disabled: bool) -> None:
+    from vision_stream import config
+    from vision_stream.key_words import say
+    from vision_stream.llm.cooldowns import ALL_KEYS
+
+    asyncio.run(say(config.load(config_dir), ALL_KEYS, disabled=disabled))
+
+
 def _say(key_id: str, config_dir: Path | None, *, disabled: bool) -> None:
     from vision_stream import config
     from vision_stream.key_words import say

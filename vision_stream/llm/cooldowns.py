@@ -26,6 +26,9 @@ class Cooldown(Struct, frozen=True, kw_only=True):
     fingerprint: Word = ""  # of the secret that was used: another secret under the same id is another key
 
 
+ALL_KEYS = "*"  # instead of an id: the operator's word on all of them
+
+
 def operator_row(key_id: str) -> str:
     """Where an operator's word on a key stands: apart, so that no worker's report can overwrite it.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from vision_stream.llm.cooldowns import Cooldown, CooldownBoard, fingerprint, operator_row
+from vision_stream.llm.cooldowns import ALL_KEYS, Cooldown, CooldownBoard, fingerprint, operator_row
 from vision_stream.llm.pool import KeyPool
 from vision_stream.settings import KeySettings
 
@@ -55,7 +55,7 @@ class Sharing:
             return self._complain(error)
         self._failing = False
         for key_id, mine in self._fingerprints.items():
-            row, word = known.get(key_id), known.get(operator_row(key_id))
+            row, word = known.get(key_id), _word(known, key_id)
             if row is not None and row.fingerprint != mine:
                 row = None  # another secret's
             if self._seen.get(key_id, (None, None)) != (row, word):
@@ -118,6 +118,12 @@ class Sharing:
         if not self._failing:
             self._failing = True
             _log.warning("cooldowns are not shared for now", why=f"{type(error).__name__}: {error}")
+
+
+def _word(known: Mapping[str, Cooldown], key_id: str) -> Cooldown | None:
+    """The operator's, on this key or on all of them: one that disables before one that enables, then the later."""
+    words = [word for of in (key_id, ALL_KEYS) if (word := known.get(operator_row(of))) is not None]
+    return max(words, key=lambda word: (word.disabled, word.at), default=None)
 
 
 def _fingerprint(key: KeySettings) -> str:
