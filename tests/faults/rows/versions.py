@@ -81,7 +81,7 @@ ROWS = (
         "F16.partitions",
         "Partitions raised from 4 to 32, the workers stopped for it and the cameras not",
         more_partitions,
-        10.0,
+        30.0,  # two workers recover 64 partitions of tables
         RAISED,
         about_s=60.0,
     ),
