@@ -1,12 +1,13 @@
 """Our LLM scheduler beside bare aiohttp, openai's client and LiteLLM's router: calls a second, CPU a call, latency.
 
     python benchmarks/llm_scheduler.py [--rounds 3] [--seconds 4] [--in-flight 50 500] [--latency 0 0.2]
-                                       [--litellm PYTHON]
+                                       [--litellm [PYTHON]]
 
 One mock server process, asked by one client process at a time, each contender in a process of its own; rounds take
 turns, medians are shown. Every call sends a picture of 30 KB with one of 10 keys and has its answer decoded.
-openai's aiohttp transport wants ``pip install httpx-aiohttp``. LiteLLM's pins fight with ours: give it the Python of
-an environment of its own, which needs nothing else. ``--pick`` measures choosing and reserving alone.
+openai's aiohttp transport wants ``pip install httpx-aiohttp``. LiteLLM's pins fight with ours: with ``--litellm`` it
+gets an environment of its own, made by ``uv`` the first time, or the Python of one that has it. ``--pick`` measures
+choosing and reserving alone.
 """
 
 from __future__ import annotations
@@ -312,7 +313,20 @@ def pick(reservations: int = 100_000) -> None:
             print(f"{name}: pick + reserve {picking:.1f} us, to the report {whole:.1f} us")
 
 
+def litellm_python() -> str:
+    """Of an environment with LiteLLM, in the temporary directory."""
+    place = Path(tempfile.gettempdir()) / "vision-stream-litellm"
+    python = place / "bin" / "python"
+    if not python.exists():
+        subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, place], check=True)
+    if subprocess.run([python, "-c", "import litellm"], capture_output=True).returncode:
+        subprocess.run(["uv", "pip", "install", "--quiet", "-p", python, "litellm"], check=True)
+    return str(python)
+
+
 def run_all(options: argparse.Namespace) -> None:
+    if options.litellm == "":
+        options.litellm = litellm_python()
     names = [*CONTENDERS, *(f"litellm, {s}" for s in ("simple-shuffle", "least-busy") if options.litellm)]
     for latency_s in options.latency:
         server = subprocess.Popen(
@@ -361,7 +375,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[50, 500])
     parser.add_argument("--latency", type=float, nargs="+", default=[0.0, 0.2])
-    parser.add_argument("--litellm", help="Python of an environment with litellm")
+    parser.add_argument("--litellm", nargs="?", const="", help="beside LiteLLM's router; Python of its environment")
     parser.add_argument("--pick", action="store_true")
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)

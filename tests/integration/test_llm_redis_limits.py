@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -215,6 +216,23 @@ async def test_schedulers_on_redis_keep_a_keys_limit_together(redis_url):
         outcomes = await asyncio.gather(*(schedulers[n % 2].assess(a_task(n)) for n in range(60)))
     assert all(isinstance(outcome, Assessed) for outcome in outcomes)
     assert most_in_a_window([call.at for call in simulator.calls], 1.0) <= 20
+
+
+async def test_weighted_shares_by_priority_where_redis_keeps_the_limits(redis_url):
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(a_simulator(*simulated("big", "mid", "small", qps_limit=1000)))
+        link = RedisLink(SecretStr(redis_url))
+        stack.push_async_callback(link.close)
+        keys = [
+            key.model_copy(update={"priority": priority})
+            for key, priority in zip(keys_for(simulator), (5, 2, 1), strict=True)
+        ]
+        llm = LLMSettings(keys=tuple(keys), selection_strategy="weighted")
+        scheduler = LLMScheduler(llm, SchedulerSettings(), Pictures(), MemoryCooldowns(), redis=link)
+        await scheduler.start()
+        stack.push_async_callback(scheduler.close)
+        await asyncio.gather(*(scheduler.assess(a_task(n)) for n in range(80)))
+    assert Counter(call.key for call in simulator.calls) == {"big": 50, "mid": 20, "small": 10}
 
 
 def test_redis_as_backend_without_redis_is_an_error():

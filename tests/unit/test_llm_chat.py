@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -23,6 +25,10 @@ def test_whatever_is_asked_the_quick_body_is_the_same(facts, picture, mode):
 def test_another_schema_or_model_is_not_taken_for_the_last_one(mode: Mode):
     prompt = Prompt("the rules", "the facts", b"a picture")
     for model in ("one", 'two"}'):
-        for options in ({}, {"schema": {"type": "object"}, "schema_name": "check"}, {"max_output_tokens": 20}):
+        others: list[dict[str, Any]] = [
+            {"schema": {"type": "object"}, "schema_name": "check"},
+            {"max_output_tokens": 20},
+        ]
+        for options in ({}, *others):
             request = Request(prompt=prompt, model=model, mode=mode, **options)
             assert encoded_body(request) == msgspec.json.encode(request_body(request))

@@ -9,6 +9,7 @@ import time
 from tests.llm_parts import a_task, keys_for
 from tests.unit.test_llm_scheduler import a_scheduler, a_simulator, assess_all, states
 from tests.waiting import eventually
+from vision_stream.llm.hedging import SAVED_UP
 from vision_stream.messages import Assessed
 
 
@@ -39,7 +40,7 @@ async def test_a_heavy_tail_is_cut_at_two_percent_more_calls():
     plain, _ = await latencies(hedging=False)
     hedged, calls = await latencies(hedging=True)
     assert p99(hedged) <= 0.35 * p99(plain)
-    assert calls <= 1.03 * 500  # 2 %, and what was saved up before
+    assert calls <= 1.02 * 500 + SAVED_UP  # which a quiet time before has left
 
 
 async def test_the_loser_is_cancelled_and_its_key_is_none_the_worse():

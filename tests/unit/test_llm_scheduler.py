@@ -151,6 +151,34 @@ async def test_a_load_test_may_go_without_pictures():
     assert [call.pictures for call in simulator.calls] == [0]
 
 
+# -- strategies, by the endpoint's log
+
+
+async def shares(simulator: LLMSimulator, calls: int, **options: Any) -> Counter[str]:
+    """How many calls each key got; five are under way at a time."""
+    async with a_scheduler(keys_for(simulator), in_flight=5, **options) as scheduler:
+        await assess_all(scheduler, [a_task(n) for n in range(calls)])
+    return Counter(call.key for call in simulator.calls)
+
+
+@pytest.mark.parametrize("strategy", ["least_loaded", "round_robin"])
+async def test_an_even_load_is_shared_evenly(strategy):
+    async with a_simulator(*"abcde", latency_s=0.005) as simulator:
+        calls = await shares(simulator, 200, selection_strategy=strategy)
+    assert max(calls.values()) <= 1.05 * min(calls.values())
+
+
+async def test_weighted_shares_by_priority():
+    async with a_simulator("big", "mid", "small", latency_s=0.005) as simulator:
+        keys = [
+            key.model_copy(update={"priority": priority})
+            for key, priority in zip(keys_for(simulator), (5, 2, 1), strict=True)
+        ]
+        async with a_scheduler(keys, in_flight=4, selection_strategy="weighted") as scheduler:
+            await assess_all(scheduler, [a_task(n) for n in range(160)])
+    assert Counter(call.key for call in simulator.calls) == {"big": 100, "mid": 40, "small": 20}
+
+
 # -- failures, by kind
 
 

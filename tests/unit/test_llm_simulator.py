@@ -107,7 +107,10 @@ async def test_every_answer_says_what_remains_of_a_keys_requests_and_tokens():
     assert usage is not None
     found = {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit")}
     assert (found["x-ratelimit-limit-requests"], found["x-ratelimit-remaining-requests"]) == ("5", "4")
-    assert (found["x-ratelimit-limit-tokens"], found["x-ratelimit-remaining-tokens"]) == ("3000", str(3000 - usage.total_tokens))
+    assert (found["x-ratelimit-limit-tokens"], found["x-ratelimit-remaining-tokens"]) == (
+        "3000",
+        str(3000 - usage.total_tokens),
+    )
 
 
 async def test_more_tokens_than_a_keys_minute_holds_get_429_that_says_when_there_is_room():
