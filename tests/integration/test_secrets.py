@@ -41,6 +41,7 @@ SECRETS = {
     "HTTP camera's token": "cnryQueryToken-91fHs2Lm",
     "gateway token": 'cnry-gate"way\\t0ken+/8RkW',
     "Redis password": "cnry-r3dis:p@ss/w0rd#6TzN",
+    "Kafka password": "cnry-k@fka/pass w0rd&4Hn",
     "wrong Redis password": "cnry-wr0ng-r3dis-2BxV#@:",
 }
 PROBES = ("/metrics", "/readyz", "/healthz")
@@ -55,7 +56,7 @@ logs.setup("DEBUG", "{format}")
 try:
     raise ConnectionError(f"cannot reach {{settings.redis.url.get_secret_value()}} and {{settings.llm.keys}}")
 except ConnectionError:
-    key = settings.llm.keys[0].api_key.get_secret_value()
+    key = settings.llm.keys[0].api_key.get_secret_value() + settings.kafka.security.password.get_secret_value()
     structlog.get_logger().exception("crashed", settings=settings, loaded=loaded, key=key, stack_info=True)
 raise RuntimeError(f"crashed: {{settings}} {{loaded!r}}")
 """
@@ -94,6 +95,7 @@ def environment(directory: Path, redis_url: str, ports: Mapping[str, int]) -> di
         "ALGO_REDIS_URL": redis_url,
         "ALGO_GATEWAY_TOKEN": SECRETS["gateway token"],
         "ALGO_GATEWAY_PORT": str(ports["gateway"]),
+        "ALGO_KAFKA_SECURITY_PASSWORD": SECRETS["Kafka password"],
         "ALGO_GATING_COOLDOWN_S": "0",
         "ALGO_MONITORING_PROMETHEUS_PORT": str(ports["metrics"]),
         "ALGO_LOG_LEVEL": "DEBUG",

@@ -122,7 +122,7 @@ def _openai_key(
 
 
 def _register_secrets(settings: Settings) -> None:
-    tokens = [key.api_key for key in settings.llm.keys] + [settings.gateway.token]
+    tokens = [*(key.api_key for key in settings.llm.keys), settings.gateway.token, settings.kafka.security.password]
     for secret in tokens:
         if isinstance(secret, SecretStr):
             register_secret(secret.get_secret_value())
