@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import faust
+import structlog
 
 from tables.key_cooldowns import TableCooldowns
-from vision_stream import metrics
+from vision_stream import logs, metrics
 from vision_stream.app import app
 from vision_stream.config import load_with_places
 from vision_stream.delivery import Record, in_order
@@ -19,6 +20,7 @@ from vision_stream.llm.reloading import following
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import AssessmentTask, decode, outcome_name
 
+_log = structlog.get_logger(__name__)
 # Tasks that wait for a key, beside those that have one: so many that the most urgent of them comes first, and so few
 # that a kill repeats little.
 WAITING = 4  # x calls in flight
@@ -56,7 +58,9 @@ async def llm_scheduler(stream: faust.StreamT[bytes]) -> None:
 
 async def assess(record: Record) -> None:
     task = decode(record.value, AssessmentTask)
+    logs.of_request(task.request_id)
     outcome = await scheduler.get().assess(task)
     # Patiently: a second run of the handler would pay for a second call.
     await patiently(partial(results.deliver, task.camera_id, [outcome]))
     metrics.tasks.labels(outcome=outcome_name(outcome)).inc()
+    _log.debug("outcome", task=task.task_id, outcome=outcome_name(outcome), reason=getattr(outcome, "reason", None))

@@ -17,7 +17,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
-from vision_stream import topics
+from vision_stream import topics, tracing
 from vision_stream.config import load
 from vision_stream.delivery.changelog import GlobalTable, Table
 from vision_stream.delivery.consumer import Consumer
@@ -84,7 +84,7 @@ class App(faust.App):
     def stage(self, name: str, *, in_flight: int, span: int) -> Stage:
         """The stage of a handler: the same one for each actor that Faust starts."""
         if name not in self.stages:
-            self.stages[name] = Stage(self, name, in_flight, span)
+            self.stages[name] = Stage(self, name, in_flight, span, group=str(self.conf.id))
         return self.stages[name]
 
     # What the consumer asks of the stages
@@ -129,6 +129,7 @@ class App(faust.App):
     async def on_stop(self) -> None:
         await super().on_stop()
         await self._opened.aclose()
+        await tracing.stop()
 
     async def _producer_flush(self, logger: Any) -> None:
         try:

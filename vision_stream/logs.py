@@ -8,6 +8,7 @@ from typing import Literal
 
 import structlog
 
+from vision_stream import tracing
 from vision_stream.redaction import mask_rendered
 
 QUIET = (
@@ -19,7 +20,7 @@ QUIET = (
     "openai",
     "watchfiles",
 )  # at WARNING: they say a line a fetch
-REPEATING = ("aiokafka", "faust", "vision_stream.delivery.consumer_thread")
+REPEATING = ("aiokafka", "faust", "opentelemetry", "vision_stream.delivery.consumer_thread")
 EVERY_S = 10.0
 
 
@@ -51,6 +52,12 @@ def setup(level: str = "INFO", fmt: Literal["auto", "console", "json"] = "auto")
     root.handlers[:] = [handler]
     root.setLevel(level)
     hush()
+
+
+def of_request(request_id: str) -> None:
+    """Each line from here to the end of this task says of which request it is, and so does the span."""
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    tracing.note(request_id=request_id)
 
 
 def hush() -> None:

@@ -390,11 +390,25 @@ class WatchdogSettings(Section):
     )
 
 
+class TracingSettings(Section):
+    """OpenTelemetry traces: needs the extra ``tracing``. Headers, certificates and compression are OpenTelemetry's own
+    variables (OTEL_EXPORTER_OTLP_...)."""
+
+    enabled: bool = Field(default=False, description="one trace from a frame to its push; see docs/tracing.md")
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^@\s]+$",
+        description="a collector's OTLP over HTTP; none: OTEL_EXPORTER_OTLP_ENDPOINT, else http://localhost:4318",
+    )
+    sample_ratio: float = Field(default=1.0, ge=0, le=1, description="of the frames; what follows is as its frame")
+
+
 class MonitoringSettings(Section):
     """config/monitoring.yaml"""
 
     prometheus: PrometheusSettings = PrometheusSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 class ModelSettings(Section):

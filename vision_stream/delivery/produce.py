@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from faust.transport.drivers import aiokafka as driver
 from msgspec import Struct
 
+from vision_stream import tracing
 from vision_stream.delivery.record import handled
 from vision_stream.messages import encode
 
 if TYPE_CHECKING:
     from vision_stream.app import App
+    from vision_stream.tracing.spans import Sending
 
 CONTENT_TYPE = ("content-type", b"application/json")
 STOP_WITHIN_S = 2.0  # a producer, once it was flushed
-PASSED_ON = ("traceparent", "tracestate")  # W3C trace context: what a message causes belongs to its trace
 
 
 class Producer(driver.Producer):
@@ -59,11 +61,30 @@ class Outbox:
             await asyncio.shield(asyncio.gather(*sent))  # a cancelled handler must not cancel the producer's futures
 
     async def _send(self, key: bytes | None, payload: bytes) -> Awaitable[Any]:
-        sending = self._app.producer.send(self.topic, key, payload, None, None, cast(Any, _headers()))
-        return await sending
+        span = tracing.sending(self.topic, key)
+        try:
+            sent = await self._app.producer.send(self.topic, key, payload, None, None, cast(Any, _headers(span)))
+        except BaseException as error:
+            if span is not None:
+                span.failed(type(error).__name__)
+            raise
+        if span is not None:
+            cast("asyncio.Future[Any]", sent).add_done_callback(partial(_settled, span))
+        return sent
 
 
-def _headers() -> list[tuple[str, bytes]]:
+def _headers(span: Sending | None) -> list[tuple[str, bytes]]:
+    """What a message causes belongs to its trace, also where this process does not trace."""
+    if span is not None:
+        return [CONTENT_TYPE, *span.headers]
     record = handled.get()
-    passed = [h for h in record.headers if h[0] in PASSED_ON] if record else []
+    passed = [h for h in record.headers if h[0] in tracing.CONTEXT_HEADERS] if record else []
     return [CONTENT_TYPE, *passed]
+
+
+def _settled(span: Sending, sent: asyncio.Future[Any]) -> None:
+    error = None if sent.cancelled() else sent.exception()
+    if sent.cancelled() or error is not None:
+        span.failed(type(error).__name__ if error else "cancelled")
+    else:
+        span.delivered(sent.result().partition, sent.result().offset)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from faust.types import EventT, StreamT
 
-from vision_stream import metrics
+from vision_stream import metrics, tracing
 from vision_stream.background import Background
 from vision_stream.delivery import changelog
 from vision_stream.delivery.bury import bury
@@ -65,8 +65,10 @@ async def in_order(
 class Stage:
     """An agent's work in this process: it outlives the agent's actor, which Faust restarts as it likes."""
 
-    def __init__(self, app: App, name: str, in_flight: int, span: int) -> None:
+    def __init__(self, app: App, name: str, in_flight: int, span: int, *, group: str = "") -> None:
+        """``group``: the consumer group, for traces."""
         self.name = name
+        self._group = group
         self.waiting = False  # for a message: nothing taken waits for room
         self.handled = 0  # messages so far
         self.may_take_s = 0.0
@@ -125,7 +127,8 @@ class Stage:
         try:
             async with turn, self._slots:
                 handled.set(record)
-                await self._until_done(record, handler)
+                with tracing.processing(record.topic, record.partition, record.offset, record.headers, self._group):
+                    await self._until_done(record, handler)
             done = True
         finally:
             await self._ended(record, done)
@@ -135,10 +138,12 @@ class Stage:
             try:
                 return await _handled(record, handler)
             except MessageError as error:
+                tracing.failed(error)
                 return await bury(self._app.dead_letters, record, error)
             except Exception as error:
                 if wait_s is None or not is_transient(error):
                     _log.error("handler failed", stage=self.name, record=record.place, exc_info=error)
+                    tracing.failed(error)
                     return await bury(self._app.dead_letters, record, error)
                 metrics.retries.labels(agent=self.name).inc()
                 _log.warning("handler runs again", stage=self.name, error=repr(error), in_s=wait_s)

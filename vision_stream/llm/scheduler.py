@@ -22,7 +22,8 @@ import structlog
 
 from vision_stream import metrics
 from vision_stream.errors import ConfigError
-from vision_stream.llm.budget import Budget
+from vision_stream.llm.budget import Booked, Budget
+from vision_stream.llm.calls import Call, told
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import AiohttpClient, VisionClient
 from vision_stream.llm.cooldowns import CooldownBoard
@@ -43,7 +44,7 @@ from vision_stream.llm.verdict import AnswerMisfit, Verdict, parse_verdict
 from vision_stream.llm.waiting import RoomFull, WaitingRoom
 from vision_stream.messages import AssessmentTask, GroupAssessment, StoredEvidence
 from vision_stream.redaction import register_secret
-from vision_stream.settings import LLMSettings, SchedulerSettings
+from vision_stream.settings import KeySettings, LLMSettings, SchedulerSettings
 from vision_stream.stores import EvidenceStore
 
 if TYPE_CHECKING:
@@ -270,8 +271,15 @@ class LLMScheduler:
             mode=self._modes.of(key.id),
             max_output_tokens=self._llm.max_output_tokens,
         )
+        with told(run, key, request.max_output_tokens) as call:
+            return await self._made(run, key, request, lease, booked, call)
+
+    async def _made(
+        self, run: Run, key: KeySettings, request: Request, lease: Lease, booked: Booked, call: Call
+    ) -> GroupAssessment | None:
         assert self._client is not None, "start() first"
-        told = False  # what became of the lease
+        assert self._room is not None, "start() first"
+        settled = False  # what became of the lease
         run.begin(key)
         try:
             timeout_s = max(0.001, min(self._llm.request_timeout_s, run.left()))
@@ -279,20 +287,24 @@ class LLMScheduler:
                 key, request, timeout_s=timeout_s, sent=functools.partial(self._room.sent, lease)
             )
             run.end()
-            told = True
+            settled = True
+            call.answered(answer)
             self._budget.settle(booked, answer)
             self._reports.answered(lease, answer, run.latency())
         except CallFailed as failure:
             run.end()
-            told = True
+            settled = True
+            call.failed(failure)
             if failure.kind in UNBILLED:
                 self._budget.take_back(booked)
             return self._after_failure(run, lease, request, failure)
         finally:
-            if not told:
+            if not settled:
                 self._reports.abandoned(lease)
             self._room.ended()
-        return self._after_answer(run, key.id, answer)
+        outcome = self._after_answer(run, call, key.id, answer)
+        self._reports.count(key.id, call.result)
+        return outcome
 
     def _after_failure(self, run: Run, lease: Lease, request: Request, failure: CallFailed) -> GroupAssessment | None:
         """What a failed call means for the task; None: another call is worth making."""
@@ -316,20 +328,20 @@ class LLMScheduler:
             run.failures += 1
         return run.spent() if run.failures >= self._llm.max_attempts else None
 
-    def _after_answer(self, run: Run, key_id: str, answer: Answer) -> GroupAssessment | None:
+    def _after_answer(self, run: Run, call: Call, key_id: str, answer: Answer) -> GroupAssessment | None:
         """The verdict in an answer; None: it does not fit, and is asked once more."""
         run.add_tokens(answer)
         if answer.finish_reason == "content_filter":
-            self._reports.count(key_id, "refused")
+            call.result = "refused"
             return run.failed("the endpoint's content filter refused the picture or the answer")
         try:
             verdict = self._verdict(run, answer)
         except AnswerMisfit as misfit:
-            self._reports.count(key_id, "misfit")
+            call.result, call.why = "misfit", misfit.what
             run.note(f"{key_id}: {misfit.what}")
             run.misfits += 1
             return run.spent() if run.misfits > 1 else None
-        self._reports.count(key_id, "ok")
+        call.result = "ok"
         return run.assessed(verdict)
 
     def _verdict(self, run: Run, answer: Answer) -> Verdict:

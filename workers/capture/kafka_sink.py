@@ -15,19 +15,23 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.structs import RecordMetadata
 
-from vision_stream import metrics
+from vision_stream import metrics, tracing
 from vision_stream.background import Background
 from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraStatus, Detection, encode
 from vision_stream.settings import KafkaSettings
 from workers.capture.pacing import backoff_s
 from workers.capture.sink import count_delivery
+
+if TYPE_CHECKING:
+    from vision_stream.tracing.spans import Sending
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +51,11 @@ class _Message:
     value: bytes
     camera_id: str
     captured_at: float | None  # None: a state, not a detection
+    span: Sending | None = None  # ends with the message: confirmed, or dropped
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        return HEADERS if self.span is None else [*HEADERS, *self.span.headers]
 
 
 class KafkaSink:
@@ -89,13 +98,16 @@ class KafkaSink:
 
     async def detection(self, detection: Detection, /) -> None:
         topic = self._settings.topics.detection_results.name
-        self._offer(topic, detection.camera_id, encode(detection), detection.times.captured_at)
+        span = tracing.sending(topic, detection.camera_id.encode())
+        self._offer(topic, detection.camera_id, encode(detection), detection.times.captured_at, span)
 
     async def status(self, status: CameraStatus, /) -> None:
         self._offer(self._settings.topics.camera_status.name, status.camera_id, encode(status), None)
 
-    def _offer(self, topic: str, camera_id: str, value: bytes, captured_at: float | None) -> None:
-        self._buffer.append(_Message(topic, camera_id.encode(), value, camera_id, captured_at))
+    def _offer(
+        self, topic: str, camera_id: str, value: bytes, captured_at: float | None, span: Sending | None = None
+    ) -> None:
+        self._buffer.append(_Message(topic, camera_id.encode(), value, camera_id, captured_at, span))
         self._bytes += len(value)
         self._all_sent.clear()
         self._make_room()
@@ -114,6 +126,8 @@ class KafkaSink:
         self.dropped += len(messages)
         for message in messages:
             metrics.frames_skipped.labels(message.camera_id, reason).inc()
+            if message.span is not None:
+                message.span.failed(reason)
 
     async def _keep_sending(self) -> None:
         """Connect, send until the connection is of no use, and again; for ever."""
@@ -149,7 +163,7 @@ class KafkaSink:
             message, number = self._take(), next(self._numbers)
             self._unconfirmed[number] = (message, time.monotonic())  # before the send: it may be cancelled
             try:
-                sent = await producer.send(message.topic, message.value, key=message.key, headers=HEADERS)
+                sent = await producer.send(message.topic, message.value, key=message.key, headers=message.headers)
             except REFUSED as error:
                 self._refused(number, error)
             else:
@@ -160,7 +174,7 @@ class KafkaSink:
             return
         error = sent.exception()
         if error is None:
-            self._delivered(self._done_with(number))
+            self._delivered(self._done_with(number), sent.result())
         elif isinstance(error, REFUSED):
             self._refused(number, error)
         else:
@@ -173,7 +187,9 @@ class KafkaSink:
             self._all_sent.set()
         return message
 
-    def _delivered(self, message: _Message) -> None:
+    def _delivered(self, message: _Message, where: RecordMetadata) -> None:
+        if message.span is not None:
+            message.span.delivered(where.partition, where.offset)
         if message.captured_at is not None:
             self.confirmed += 1
             count_delivery(message.camera_id, message.captured_at)

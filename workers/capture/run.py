@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from vision_stream import logs, metrics
+from vision_stream import logs, metrics, tracing
 from vision_stream.background import Background
 from vision_stream.errors import ConfigError
 from vision_stream.probes import probes
@@ -71,6 +71,7 @@ def run(settings: Settings, plan: Plan) -> int:
 
 
 async def _run(settings: Settings, plan: Plan) -> int:
+    tracing.start(settings.monitoring.tracing, "vision-stream-capture")
     ending = Ending()
     inference, stores = Inference(), open_stores(settings)
     kafka = _kafka_sink(settings)
@@ -90,6 +91,7 @@ async def _run(settings: Settings, plan: Plan) -> int:
             await kafka.close()
         await stores.close()
         inference.close()
+        await tracing.stop()
     _print(plan, settings, tallies, kafka)
     return ending.code
 

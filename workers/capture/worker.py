@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import structlog
 
-from vision_stream import metrics
+from vision_stream import metrics, tracing
 from vision_stream.background import Background
 from vision_stream.messages import Detection, StageTimes
 from vision_stream.redaction import mask
@@ -89,15 +89,26 @@ class CaptureWorker:
             await self._status.change("disabled", "the worker ended")
 
     async def _handle(self, frame: Frame) -> None:
+        with tracing.frame(self.camera_id, frame.captured_at):
+            await self._see(frame)
+
+    async def _see(self, frame: Frame) -> None:
         metrics.last_frame.labels(self.camera_id).set(frame.captured_at)
         seen = await self._observe(frame)
         if seen is None:
             metrics.frames_skipped.labels(self.camera_id, "detector failed").inc()
             return
-        detection, _ = await asyncio.gather(
-            self._detection(frame, seen),
-            self._frames.put(self.camera_id, seen.frame_jpeg, ttl_s=self._frame_ttl_s),
-        )
+        with tracing.step("keep pictures"):
+            detection, _ = await asyncio.gather(
+                self._detection(frame, seen),
+                self._frames.put(self.camera_id, seen.frame_jpeg, ttl_s=self._frame_ttl_s),
+            )
+        with structlog.contextvars.bound_contextvars(request_id=detection.detection_id):
+            await self._tell(frame, detection)
+
+    async def _tell(self, frame: Frame, detection: Detection) -> None:
+        tracing.note(request_id=detection.detection_id, objects=len(detection.objects), groups=len(detection.groups))
+        _log.debug("detected", objects=len(detection.objects), groups=len(detection.groups))
         await self._sink.detection(detection)
         if not getattr(self._sink, "counts_deliveries", False):
             count_delivery(self.camera_id, frame.captured_at)
@@ -105,7 +116,8 @@ class CaptureWorker:
     async def _observe(self, frame: Frame) -> Observation | None:
         """What is in the frame; None where the detector failed on it, which is said once until it works again."""
         try:
-            seen = await self._inference.run(self._eyes.observe, frame)
+            with tracing.step("inference"):
+                seen = await self._inference.run(self._eyes.observe, frame)
         except Exception as error:  # a backend's own errors have no common base
             if not self._blind:
                 _log.exception("detector failed, frame left out", camera=self.camera_id, error=mask(str(error)))

@@ -100,11 +100,11 @@ class CameraView:
 
     def known(self) -> list[Push]:
         """What a browser that subscribes now is sent first; of the alerts those that are not over."""
-        open_alerts = [alert_push(alert) for alert in reversed(self.alerts) if alert.state != "resolved"]
+        open_alerts = [alert_push(alert).untraced() for alert in reversed(self.alerts) if alert.state != "resolved"]
         return [*self.pushes.values(), *open_alerts]
 
     def _keep(self, push: Push) -> Push:
-        self.pushes[push.slot] = push
+        self.pushes[push.slot] = push.untraced()
         return push
 
 

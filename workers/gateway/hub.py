@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from typing import Literal
 from uuid import uuid4
 
+import structlog
+
 from vision_stream import metrics
 from vision_stream.messages import CameraMessage, CameraStatus, Detection
 from workers.gateway.board import Board
 from workers.gateway.outbox import MAX_EVENTS, Outbox
 from workers.gateway.protocol import Push
 
+_log = structlog.get_logger(__name__)
 ALL: Literal["*"] = "*"
 Wanted = Iterable[str] | Literal["*"]
 
@@ -85,8 +88,11 @@ class Hub:
         if push is None:
             return
         now = self._clock()
-        for session in (*self._all, *self._by_camera.get(push.camera_id, ())):
+        sessions = (*self._all, *self._by_camera.get(push.camera_id, ()))
+        for session in sessions:
             session.put(push, now)
+        if push.request_id:
+            _log.debug("pushed", type=push.type, request_id=push.request_id, browsers=len(sessions))
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from vision_stream import ending, logs, metrics
+from vision_stream import ending, logs, metrics, tracing
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import open_stores
@@ -34,6 +34,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | Non
             "the gateway process reads from Kafka, and ALGO_ENABLE_KAFKA_STREAMING is false",
             remedy="set it to true, or run everything in one process: vision-stream run --source SOURCE",
         )
+    tracing.start(settings.monitoring.tracing, "vision-stream-gateway")
     metrics.count_tasks("gateway")
     hub, readiness, stores = Hub(), Readiness(), open_stores(settings)
     try:
@@ -44,6 +45,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | Non
             await _until_terminated(_tail(settings, hub, readiness), readiness)
     finally:
         await stores.close()
+        await tracing.stop()
 
 
 async def _tail(settings: Settings, hub: Hub, readiness: Readiness) -> None:

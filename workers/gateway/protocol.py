@@ -7,13 +7,15 @@ to a browser     connection_ack, subscribed, pong, error
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from vision_stream import tracing
 from vision_stream.messages import (
     Alert,
     CameraAssessment,
@@ -83,7 +85,8 @@ PushType = Literal["detection_result", "risk_assessment", "alert", "camera_statu
 class Push:
     """One message to browsers, encoded once for all of them.
 
-    An event is kept for each session; of the others only the newest of a ``slot`` counts.
+    An event is kept for each session; of the others only the newest of a ``slot`` counts. ``trace`` is where in which
+    trace it was made; what is sent again to a browser that comes later has none.
     """
 
     type: PushType
@@ -91,17 +94,24 @@ class Push:
     slot: tuple[str, str]
     event: bool
     body: bytes
+    request_id: str = ""  # the message's; none of an alert and a state
+    trace: object | None = field(default=None, compare=False, repr=False)
+
+    def untraced(self) -> Push:
+        return self if self.trace is None else dataclasses.replace(self, trace=None)
 
 
 def detection_push(detection: Detection) -> Push:
     """Without the groups' pictures, which are for the LLM."""
     if detection.groups:
         detection = replace(detection, groups=tuple(without_picture(group) for group in detection.groups))
-    return _push("detection_result", detection.camera_id, detection.camera_id, detection, event=False)
+    slot = detection.camera_id
+    return _push("detection_result", slot, slot, detection, event=False, request_id=detection.detection_id)
 
 
 def assessment_push(assessment: CameraAssessment) -> Push:
-    return _push("risk_assessment", assessment.camera_id, assessment.camera_id, assessment, event=True)
+    slot = assessment.camera_id
+    return _push("risk_assessment", slot, slot, assessment, event=True, request_id=assessment.request_id)
 
 
 def alert_push(alert: Alert) -> Push:
@@ -112,6 +122,6 @@ def status_push(status: CameraStatus) -> Push:
     return _push("camera_status", status.camera_id, status.camera_id, status, event=False)
 
 
-def _push(kind: PushType, camera_id: str, slot: str, data: Struct, *, event: bool) -> Push:
+def _push(kind: PushType, camera_id: str, slot: str, data: Struct, *, event: bool, request_id: str = "") -> Push:
     body = encode(_Envelope(kind, camera_id, msgspec.Raw(encode(data))))
-    return Push(kind, camera_id, (kind, slot), event, body)
+    return Push(kind, camera_id, (kind, slot), event, body, request_id, tracing.current())

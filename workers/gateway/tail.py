@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from vision_stream import metrics
+from vision_stream import metrics, tracing
 from vision_stream.errors import MessageError
 from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraMessage, CameraStatus, Detection, decode
@@ -153,10 +153,15 @@ class KafkaTail:
             await asyncio.sleep(0)  # a long backlog leaves the loop to the sockets
 
     async def _tell(self, record: ConsumerRecord) -> None:
+        with tracing.processing(record.topic, record.partition, record.offset, record.headers):
+            await self._tell_hub(record)
+
+    async def _tell_hub(self, record: ConsumerRecord) -> None:
         source = self._sources[record.topic]
         try:
             message = decode(record.value, source.kind)
-        except MessageError:
+        except MessageError as error:
+            tracing.failed(error)
             metrics.tail_skipped.labels(record.topic).inc()
             return
         await source.tell(message)

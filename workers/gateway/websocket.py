@@ -11,7 +11,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct
 
-from vision_stream import metrics
+from vision_stream import metrics, tracing
 from vision_stream.errors import MessageError
 from vision_stream.messages import decode, encode
 from workers.gateway import keys
@@ -90,8 +90,9 @@ async def _send(ws: web.WebSocketResponse, session: Session, behind_s: float) ->
         if time.monotonic() - since > behind_s:
             raise TooSlow
         try:
-            async with asyncio.timeout(behind_s):
-                await ws.send_frame(push.body, WSMsgType.TEXT)
+            with tracing.pushing(push.type, push.trace):
+                async with asyncio.timeout(behind_s):
+                    await ws.send_frame(push.body, WSMsgType.TEXT)
         except TimeoutError:
             raise TooSlow from None
         metrics.ws_pushed.labels(push.type).inc()

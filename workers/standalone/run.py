@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from vision_stream import tracing
 from vision_stream.config import Loaded
 from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.reloading import following
@@ -101,6 +102,7 @@ async def run(
     Raises:
         VisionStreamError: a source or the model cannot be used, or the gateway's port is taken.
     """
+    tracing.start(settings.monitoring.tracing, "vision-stream-standalone")
     ending, summary, hub = Ending(), Summary(), Hub()
     stores, inference = open_stores(settings), Inference()
     scheduler = LLMScheduler(
@@ -130,6 +132,7 @@ async def run(
         await scheduler.close()
         await stores.close()
         inference.close()
+        await tracing.stop()
     return ending.code, summary
 
 
