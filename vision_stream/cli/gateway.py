@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from vision_stream.errors import ConfigError
+    from vision_stream.settings import Settings
 
 
 def gateway(
     host: Annotated[str | None, typer.Option(help="address to listen on; others than loopback need a token")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: a free one")] = None,
 ) -> None:
-    """Push detections and risks to browsers: dashboard at [b]/[/b], WebSocket at [b]/ws[/b], REST at [b]/api/v1[/b]."""
+    """Push detections and risks to browsers: dashboard at [b]/[/b], WebSocket at [b]/ws[/b], REST at [b]/api/v1[/b].
+
+    With an invalid configuration it runs in safe mode, at --host and --port, or where ALGO_GATEWAY_HOST and
+    ALGO_GATEWAY_PORT say: its page says what is wrong, and the dashboard comes once it is corrected.
+    """
     import asyncio
 
     from vision_stream import config, logs
     from workers.gateway.process import serve
 
-    settings = config.load(overrides={"gateway.host": host, "gateway.port": port})
+    overrides = {"gateway.host": host, "gateway.port": port}
+    try:
+        settings = config.load(overrides=overrides)
+    except config.InvalidConfig as error:
+        settings = _in_safe_mode(error, overrides)
     logs.setup(settings.log_level, settings.log_format)
     asyncio.run(serve(settings, on_ready=lambda at: typer.echo(f"Dashboard: {at.url}/")))
+
+
+def _in_safe_mode(error: ConfigError, overrides: dict[str, Any]) -> Settings:
+    """Until the configuration is valid; ends the command where that was not waited for."""
+    import asyncio
+
+    from vision_stream import config, logs
+    from workers.gateway.safe_mode import address, until_valid
+
+    logs.setup()
+    host, port = address(overrides["gateway.host"], overrides["gateway.port"])
+    settings = asyncio.run(until_valid(error, lambda: config.load(overrides=overrides), host=host, port=port))
+    if settings is None:
+        raise typer.Exit(0)
+    return settings
 
 
 def register(app: typer.Typer) -> None:
