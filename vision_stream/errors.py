@@ -5,7 +5,8 @@
     ├── DependencyError        exit 3, a service was not reachable within its wait
     └── MessageError           a message that cannot be read; goes to the dead letters, ends nothing
 
-``main`` in ``cli`` prints them, without a traceback, and returns their exit code.
+``main`` in ``cli`` prints them, without a traceback, and returns their exit code. Those that an operator meets in
+production, and the log's lines of that kind, have an id: docs/errors.md has a section for each.
 
 Other exit codes: 0 done, or ended in order by SIGTERM; 4 a worker without progress, ended by its own watchdog (see
 ``watchdog``), or one that could not end in order in time; 130 ended by Ctrl-C; 143 SIGTERM came twice.
@@ -21,13 +22,15 @@ class VisionStreamError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, remedy: str = "") -> None:
+    def __init__(self, what: str, *, remedy: str = "", error_id: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.remedy = remedy
+        self.error_id = error_id
 
     def __str__(self) -> str:
-        return f"{self.what}\n  remedy: {self.remedy}" if self.remedy else self.what
+        more = {"remedy": self.remedy, "more": f"{self.error_id} in docs/errors.md" if self.error_id else ""}
+        return "\n".join([self.what, *(f"  {name}: {text}" for name, text in more.items() if text)])
 
 
 class ConfigError(VisionStreamError):

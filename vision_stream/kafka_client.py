@@ -6,7 +6,7 @@ import ssl
 from functools import cache
 from typing import Any
 
-from vision_stream.errors import ConfigError
+from vision_stream.errors import ConfigError, DependencyError
 from vision_stream.settings import KafkaSecuritySettings, KafkaSettings
 
 
@@ -41,6 +41,18 @@ def host_and_port(server: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def unreachable(kafka: KafkaSettings, why: BaseException | str, *, within_s: float | None = None) -> DependencyError:
+    """The error of a command that needs Kafka; ``within_s``: how long it has waited."""
+    servers = ", ".join(kafka.bootstrap_servers)
+    waited = f" within {within_s:g} s" if within_s is not None else ""
+    reason = why if isinstance(why, str) else str(why) or type(why).__name__
+    return DependencyError(
+        f"Failed to connect to Kafka at {servers}{waited}: {reason}",
+        remedy="start it (`vision-stream broker`), or set bootstrap_servers in config/kafka.yaml",
+        error_id="VS-101",
+    )
+
+
 def ssl_context(security: KafkaSecuritySettings) -> ssl.SSLContext | None:
     """What the connection is encrypted with; None: it is not.
 
@@ -71,4 +83,5 @@ def _unusable(field: str, found: str | None, error: OSError) -> ConfigError:
     return ConfigError(
         f"kafka.security.{field}: {found}: {what}",
         remedy="name a PEM file that this process may read; config/kafka.yaml, or ALGO_KAFKA_SECURITY_...",
+        error_id="VS-102",
     )

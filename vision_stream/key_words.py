@@ -11,8 +11,8 @@ import time
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from vision_stream.errors import ConfigError, DependencyError
-from vision_stream.kafka_client import client_options
+from vision_stream.errors import ConfigError
+from vision_stream.kafka_client import client_options, unreachable
 from vision_stream.llm.cooldowns import ALL_KEYS, Cooldown, operator_row
 from vision_stream.messages import encode
 from vision_stream.settings import Settings
@@ -43,10 +43,7 @@ async def say(settings: Settings, key_id: str, *, disabled: bool) -> tuple[str, 
             for changelog in changelogs:
                 await producer.send_and_wait(changelog, encode(word), key=operator_row(key_id).encode(), partition=0)
     except (KafkaError, OSError, TimeoutError) as error:
-        raise DependencyError(
-            f"Failed to connect to Kafka at {', '.join(kafka.bootstrap_servers)}: {error or 'no answer in time'}",
-            remedy="start it (vision-stream broker), or set ALGO_KAFKA_BOOTSTRAP_SERVERS",
-        ) from error
+        raise unreachable(kafka, error) from error
     finally:
         await producer.stop()
     if not changelogs:

@@ -34,7 +34,9 @@ def refusal(specs: Sequence[TopicSpec], counts: Mapping[str, int], *, may_raise:
     if many:
         lines.append(f"  Raised by somebody else (kafka-topics.sh --alter, another configuration). {RAISING_MOVES}")
     return ConfigError(
-        "\n".join(["wrong numbers of partitions:", *lines]), remedy=_keep_or_go_back(many, counts) if many else RAISE
+        "\n".join(["wrong numbers of partitions:", *lines]),
+        remedy=_keep_or_go_back(many, counts) if many else RAISE,
+        error_id="VS-104",
     )
 
 

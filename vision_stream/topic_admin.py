@@ -23,7 +23,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from vision_stream.errors import ConfigError, DependencyError, VisionStreamError
-from vision_stream.kafka_client import client_options, host_and_port
+from vision_stream.kafka_client import client_options, host_and_port, unreachable
 from vision_stream.partition_counts import refusal
 from vision_stream.settings import KafkaSettings
 from vision_stream.topics import TopicSpec
@@ -75,6 +75,7 @@ async def ensure_topics(
                     f"Kafka at {', '.join(kafka.bootstrap_servers)} did not bring up the topics within {wait_s:g} s: "
                     f"{str(error) or type(error).__name__}",
                     remedy="look at the broker's log; a topic that is being deleted takes a while to go",
+                    error_id="VS-103",
                 ) from error
             await asyncio.sleep(EVERY_S)
 
@@ -95,12 +96,10 @@ async def _reachable(kafka: KafkaSettings, wait_s: float, deadline: float) -> No
                 raise DependencyError(
                     f"Kafka at {servers} refused the user or the password",
                     remedy="correct kafka.security (config/kafka.yaml, or ALGO_KAFKA_SECURITY_...)",
+                    error_id="VS-102",
                 ) from error
         if time.monotonic() >= deadline:
-            raise DependencyError(
-                f"Failed to connect to Kafka at {servers} within {wait_s:g} s: {_reason(failures[0])}",
-                remedy="start it (`vision-stream broker`), or set bootstrap_servers in config/kafka.yaml",
-            ) from failures[0]
+            raise unreachable(kafka, _reason(failures[0]), within_s=wait_s) from failures[0]
         await asyncio.sleep(min(EVERY_S, max(0.0, deadline - time.monotonic())))
 
 
@@ -212,6 +211,7 @@ def _create_error(name: str, error: type[Exception], said: str) -> Exception:
         return ConfigError(
             f"topic {name!r} wants more copies than there are brokers: {said}",
             remedy="set replication_factor in config/kafka.yaml to at most the number of brokers",
+            error_id="VS-105",
         )
     if getattr(error, "retriable", False):
         return error(f"{name}: {said}")

@@ -148,6 +148,7 @@ def check_modules(root: Path) -> None:
             raise ConfigError(
                 f"`import {name}` gives {found}, not Vision Stream's own",
                 remedy="install Vision Stream in an environment of its own, or start it from its directory",
+                error_id="VS-302",
             )
 
 

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from vision_stream import topics
 from vision_stream.audit.facts import INPUTS, READ, TABLES, Entry, Facts, Place
-from vision_stream.errors import DependencyError, MessageError
-from vision_stream.kafka_client import client_options
+from vision_stream.errors import MessageError
+from vision_stream.kafka_client import client_options, unreachable
 from vision_stream.messages import Alert, CameraMessage, decode
 from vision_stream.settings import ROLES, Settings
 from vision_stream.simulators.llm.calls import Call
@@ -40,16 +40,13 @@ async def read(
     Raises:
         DependencyError: the broker does not answer, or reading took longer than ``within_s`` seconds.
     """
-    servers = ",".join(settings.kafka.bootstrap_servers)
     try:
         async with asyncio.timeout(within_s):
             committed = await _committed(settings)
             async with _consumer(settings) as consumer:
                 facts = await _read(consumer, settings, since, committed, calls)
     except (KafkaError, TimeoutError, OSError) as error:
-        raise DependencyError(
-            f"Failed to connect to Kafka: {servers}: {error!r}", remedy="see whether the broker runs"
-        ) from error
+        raise unreachable(settings.kafka, error) from error
     if not settings.redis_enabled:
         return facts
     return replace(facts, alert_rows=await _rows(settings, facts))

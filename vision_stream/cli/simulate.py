@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vision_stream.errors import ConfigError, DependencyError
+from vision_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from vision_stream.simulators.llm import SimulatedKey
@@ -119,7 +119,7 @@ async def _publish(load: Load, kafka, pictures: list[bytes]) -> dict[str, float]
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
-    from vision_stream.kafka_client import client_options
+    from vision_stream.kafka_client import client_options, unreachable
     from vision_stream.simulators.load_run import publish
 
     producer = AIOKafkaProducer(**client_options(kafka), acks="all", enable_idempotence=True)
@@ -128,10 +128,7 @@ async def _publish(load: Load, kafka, pictures: list[bytes]) -> dict[str, float]
             await producer.start()
     except (KafkaError, OSError, TimeoutError) as error:
         await producer.stop()
-        raise DependencyError(
-            f"Failed to connect to Kafka at {', '.join(kafka.bootstrap_servers)}: {error}",
-            remedy="start it (vision-stream broker), or set ALGO_KAFKA_BOOTSTRAP_SERVERS",
-        ) from error
+        raise unreachable(kafka, error) from error
     try:
         return await publish(load, producer, kafka.topics.detection_results.name, pictures)
     finally:

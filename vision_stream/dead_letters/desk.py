@@ -12,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from vision_stream.dead_letters.letters import REPLAYED_FROM, Kept
-from vision_stream.errors import DependencyError, MessageError
-from vision_stream.kafka_client import client_options
+from vision_stream.errors import MessageError
+from vision_stream.kafka_client import client_options, unreachable
 from vision_stream.messages import DeadLetter, decode
 from vision_stream.settings import Settings
 from vision_stream.topics import MIB
@@ -43,9 +43,7 @@ class Desk:
                 await consumer.start()
                 yield cls(settings, consumer)
         except (KafkaError, TimeoutError, OSError) as error:
-            raise DependencyError(
-                f"Failed to connect to Kafka: {_servers(settings)}: {error!r}", remedy="see whether the broker runs"
-            ) from error
+            raise unreachable(settings.kafka, error) from error
         finally:
             await consumer.stop()
 

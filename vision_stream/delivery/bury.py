@@ -34,7 +34,7 @@ async def bury(outbox: Outbox, record: Record, error: BaseException) -> None:
             _log.warning("dead letter not delivered yet", record=record.place, error=repr(trouble), again_in_s=wait_s)
             await asyncio.sleep(wait_s)
     metrics.dead_letters.labels(topic=record.topic).inc()
-    _log.warning("message buried", record=record.place, error=letter.error[:300])
+    _log.warning("message buried", record=record.place, error=letter.error[:300], error_id="VS-602")
 
 
 def _letter(record: Record, error: BaseException, value: bytes | None) -> DeadLetter:

@@ -97,7 +97,9 @@ class Budget:
         what = "all cameras" if over == "day" else camera_id
         if (day, what) not in self._said:
             self._said = {said for said in self._said if said[0] == day} | {(day, what)}
-            _log.warning("the LLM budget is spent until midnight UTC", of=what, remedy="raise llm.budget")
+            _log.warning(
+                "the LLM budget is spent until midnight UTC", of=what, remedy="raise llm.budget", error_id="VS-404"
+            )
 
 
 @functools.lru_cache(maxsize=2)

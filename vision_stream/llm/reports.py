@@ -96,7 +96,13 @@ class Reports:
         current = self._pool.current(lease)  # else it speaks of a key that a reload has replaced
         if failure.kind == "unauthorized":
             if self._pool.report_unauthorized(lease, now, failure.what) and current:
-                _log.error("API key is disabled", key=lease.key_id, reason=failure.what, remedy="replace the key")
+                _log.error(
+                    "API key is disabled",
+                    key=lease.key_id,
+                    reason=failure.what,
+                    remedy="replace the key",
+                    error_id="VS-402",
+                )
         elif failure.kind == "rate_limited" or failure.retry_after is not None:
             self._pool.report_rate_limited(lease, now, failure.retry_after, failure.what)
         else:
@@ -131,4 +137,4 @@ class Reports:
         if not self._blocked:
             self._blocked = True
             soon = "never: all are disabled" if until == math.inf else f"in {until - now:.1f} s"
-            _log.warning("All API keys are cooling down or disabled", next=soon)
+            _log.warning("All API keys are cooling down or disabled", next=soon, error_id="VS-401")

@@ -216,7 +216,8 @@ class LLMScheduler:
     def _without_keys(self, run: Run) -> GroupAssessment:
         if not self._said_no_keys:
             self._said_no_keys = True
-            _log.error("no API keys configured", remedy="add one to config/api_keys.yaml, or set OPENAI_API_KEY")
+            remedy = "add one to config/api_keys.yaml, or set OPENAI_API_KEY"
+            _log.error("no API keys configured", remedy=remedy, error_id="VS-403")
         return run.failed("no API keys configured: add one to config/api_keys.yaml, or set OPENAI_API_KEY")
 
     async def _judge(self, run: Run, prompt: Prompt) -> GroupAssessment:

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from vision_stream.background import Background
-from vision_stream.errors import DependencyError, VisionStreamError
-from vision_stream.kafka_client import client_options
+from vision_stream.errors import VisionStreamError
+from vision_stream.kafka_client import client_options, unreachable
 from vision_stream.pipeline_test.seen import STAGES, Seen
 from vision_stream.settings import KafkaSettings
 
@@ -51,10 +51,7 @@ async def connecting(kafka: KafkaSettings) -> AsyncIterator[None]:
         async with asyncio.timeout(kafka.connect_timeout_s):
             yield
     except (KafkaError, OSError, TimeoutError) as error:
-        raise DependencyError(
-            f"Failed to connect to Kafka at {', '.join(kafka.bootstrap_servers)}: {str(error) or 'no answer'}",
-            remedy="start it (vision-stream broker), or set ALGO_KAFKA_BOOTSTRAP_SERVERS",
-        ) from error
+        raise unreachable(kafka, error) from error
 
 
 async def _assign(consumer: AIOKafkaConsumer, kafka: KafkaSettings) -> dict[str, str]:

@@ -116,7 +116,7 @@ class RedisLink:
     def _lost(self, store: str, reason: str) -> None:
         metrics.redis_errors.labels(store).inc()
         if self._retry_at is None:
-            _log.warning("Redis is away, going on without it", where=self.where, reason=reason)
+            _log.warning("Redis is away, going on without it", where=self.where, reason=reason, error_id="VS-201")
         self._retry_at = self._clock() + self._rest_s
         self._gauge.set(0)
 

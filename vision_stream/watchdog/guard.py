@@ -81,7 +81,9 @@ class Guard:
     def _act(self, trouble: Trouble) -> None:
         self.stop()
         ending.at_the_latest(LAST_RESORT_S, STUCK)  # also where a log line is what hangs
-        _log.critical("no progress: the worker ends", kind=trouble.kind, what=str(trouble), exit_code=STUCK)
+        _log.critical(
+            "no progress: the worker ends", kind=trouble.kind, what=str(trouble), exit_code=STUCK, error_id="VS-601"
+        )
         self._tell_stacks()
         if trouble.kind == "loop":
             os._exit(STUCK)

@@ -223,7 +223,13 @@ class KafkaSink:
         if not self._away:
             self._away = True
             servers = ", ".join(self._settings.bootstrap_servers)
-            _log.warning("Kafka is away, keeping the newest", servers=servers, reason=reason[:200], room=self._most)
+            _log.warning(
+                "Kafka is away, keeping the newest",
+                servers=servers,
+                reason=reason[:200],
+                room=self._most,
+                error_id="VS-101",
+            )
 
 
 async def _dispose(producer: AIOKafkaProducer) -> None:

@@ -42,6 +42,7 @@ def check_exposure(settings: GatewaySettings) -> None:
         raise ConfigError(
             f"gateway.host is {settings.host!r}, which others can reach, and gateway.token is not set",
             remedy="set ALGO_GATEWAY_TOKEN to a long random value, or listen on 127.0.0.1",
+            error_id="VS-501",
         )
 
 

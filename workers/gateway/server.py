@@ -175,6 +175,7 @@ async def serving(app: web.Application) -> AsyncIterator[Serving]:
                 raise ConfigError(
                     f"the gateway cannot listen on {where.host}:{where.port}: {error.strerror or error}",
                     remedy="end what uses the port, or choose another with --port or ALGO_GATEWAY_PORT",
+                    error_id="VS-502",
                 ) from error
             port = runner.addresses[0][1]
             yield Serving(where.host, port, encrypted=context is not None)

@@ -179,7 +179,7 @@ class KafkaTail:
 
     def _say_lost(self, reason: str) -> None:
         if self._lost is None or not self._said:
-            _log.warning("Kafka is away, waiting for it", brokers=self._servers, reason=reason)
+            _log.warning("Kafka is away, waiting for it", brokers=self._servers, reason=reason, error_id="VS-101")
             self._said = True
         self._lost = reason
         metrics.tail_connected.set(0)

@@ -37,6 +37,7 @@ async def tls(settings: GatewaySettings) -> AsyncIterator[ssl.SSLContext | None]
         raise ConfigError(
             f"gateway.certificate_file and key_file: {certificate}, {key}: {_why(error)}",
             remedy="name a PEM certificate and its key without a passphrase, which this process may read",
+            error_id="VS-503",
         ) from error
     background = Background()
     background.spawn(_renew(context, certificate, key), name="gateway certificate")
