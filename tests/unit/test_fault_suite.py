@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from tests.faults.rows import ROWS
 from tests.faults.suite.ledger import INTRODUCTION, PAGE, Record, page, quantile, read
@@ -33,6 +34,14 @@ def a_record(row: str, seed: int, *, first_s: float | None = 1.0, failed: str = 
 
 def test_the_page_of_reliability_is_that_of_its_lines():
     assert PAGE.read_text() == page(ROWS, read(), INTRODUCTION.read_text()), "python -m tests.faults --page"
+
+
+def test_recovery_is_that_of_the_quiet_rounds_once_there_are_enough_of_them():
+    busy = [replace(a_record("F1", n, first_s=30.0), load=9.0) for n in range(3)]
+    quiet = [replace(a_record("F1", n, first_s=1.0), load=1.5) for n in range(5)]
+
+    assert "| 30.0 / 30.0 / 30.0 (10) " in page([a_row("F1")], busy + quiet[:2], "")
+    assert "| 1.0 / 1.0 / 1.0 (10) " in page([a_row("F1")], busy + quiet, "")
 
 
 def test_every_row_of_the_issue_is_there():
@@ -98,7 +107,7 @@ def test_the_page_says_rounds_failures_and_recovery_of_each_row():
     text = page([a_row("F1"), a_row("F2")], records, "# Reliability\n")
 
     assert "| F1 | title of F1 | 21 | 1 | 10.0 / 19.0 / 20.0 (10) | " in text
-    assert "| F2 | title of F2 | 0 | 0 | - (10) | - | - |  |" in text
+    assert "| F2 | title of F2 | 0 | 0 | - (10) | - | all 0 | - |  |" in text
     assert "F1, seed 21, at abc: lost 3\n" in text
 
 

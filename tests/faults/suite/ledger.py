@@ -21,6 +21,8 @@ LINES = ROOT / "docs" / "reliability.jsonl"
 PAGE = ROOT / "docs" / "reliability.md"
 INTRODUCTION = ROOT / "docs" / "reliability.intro.md"
 SEEDS_SHOWN = 5
+QUIET = 3.0  # load a core, above which a machine is busy with something else too
+ENOUGH = 5  # quiet rounds of a row, for its recovery to be theirs alone
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +42,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     lost: int
     failed: str = ""  # why
     events: list[str] = []
+    load: float | None = None  # of the machine for each of its cores, at the fault: the suite's own part is about 2
     commit: str
     versions: str
 
@@ -68,8 +71,8 @@ def page(rows: Sequence[Row], records: Sequence[Record], introduction: str) -> s
         "## Rounds",
         "",
         "| Row | Fault | Rounds | Failed | Back after: p50 / p95 / max (asked), s | Every camera: p50 / p95 / max, s "
-        "| LLM calls again: p50 / max | Last seeds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| of rounds | LLM calls again: p50 / max | Last seeds |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_line(row, [r for r in records if r.row == row.name]) for row in rows]
     return "\n".join([introduction, *lines, "", *_failures(records), *_played(records)])
@@ -81,18 +84,26 @@ def write_page(rows: Sequence[Row]) -> None:
 
 def _line(row: Row, records: Sequence[Record]) -> str:
     failed = sum(bool(r.failed) for r in records)
-    first = _spread([r.first_s for r in records if r.first_s is not None])
+    timed, which = _timed(records)
+    first = _spread([r.first_s for r in timed if r.first_s is not None])
     cells = [
         row.name,
         row.title,
         str(len(records)),
         str(failed),
         f"{first} ({row.recovers_within_s:g})",
-        _spread([r.all_s for r in records if r.all_s is not None]),
+        _spread([r.all_s for r in timed if r.all_s is not None]),
+        which,
         _half_and_most([r.llm_repeated for r in records]),
         " ".join(str(r.seed) for r in records[-SEEDS_SHOWN:]),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _timed(records: Sequence[Record]) -> tuple[Sequence[Record], str]:
+    """The rounds whose recovery is shown, and what is said of them."""
+    quiet = [r for r in records if r.load is not None and r.load <= QUIET]
+    return (quiet, f"{len(quiet)} quiet") if len(quiet) >= ENOUGH else (records, f"all {len(records)}")
 
 
 def _spread(values: Iterable[float]) -> str:

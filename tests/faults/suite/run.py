@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import time
@@ -56,6 +57,7 @@ async def play(scene: Scene, row: Row, seed: int) -> Record:
     scene.begin(random.Random(f"{seed}/{row.name}"))
     before = _Counts(scene, await scene.llm_calls())
     measured, failed, fault_s = Measured(), "", 0.0
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     scene.cameras.resume()
     try:
         await scene.grown(scene.rng.randint(*BEFORE))
@@ -92,6 +94,7 @@ async def play(scene: Scene, row: Row, seed: int) -> Record:
         lost=found.lost + len(found.out_of_order),
         failed=failed,
         events=scene.events,
+        load=_rounded(load),
         commit=head(),
         versions=versions(),
     )
