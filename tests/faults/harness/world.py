@@ -67,7 +67,7 @@ class Worker:
         try:
             async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as answer:
                 return await answer.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError):
+        except (aiohttp.ClientError, TimeoutError, ValueError):  # or another's answer, who took the port
             return None
 
     async def terminate(self, within_s: float = 30.0) -> int | None:
