@@ -92,7 +92,7 @@ async def test_one_trace_leads_from_a_frame_to_its_push(kafka_settings, tmp_path
                 await film(settings, source)
                 assessment = await first_assessment(ws)
             request_id = assessment["request_id"]
-            push = await eventually(lambda: the_push_of(collector, request_id), 20)
+            (push,) = await eventually(lambda: pushes_of(collector, request_id), 20)
 
     path = collector.path(push)
     names = [getattr(settings.kafka.topics, field).name for field in PRODUCED]
@@ -110,13 +110,10 @@ async def test_one_trace_leads_from_a_frame_to_its_push(kafka_settings, tmp_path
     each_stage_has_said_whose_it_was(worker.log, assessment)
 
 
-def the_push_of(collector: Collector, request_id: str) -> Span | None:
-    """Once all that led to it has come too."""
-    for push in collector.named("push risk_assessment"):
-        path = collector.path(push)
-        if path[0].attributes.get("vision_stream.request_id") == request_id:
-            return push
-    return None
+def pushes_of(collector: Collector, request_id: str) -> list[Span]:
+    """Once all that led to them has come too."""
+    paths = [collector.path(push) for push in collector.named("push risk_assessment")]
+    return [path[-1] for path in paths if path[0].attributes.get("vision_stream.request_id") == request_id]
 
 
 def each_message_is_found_where_it_was_sent(path: list[Span], group: str) -> None:
