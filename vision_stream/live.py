@@ -52,11 +52,18 @@ def take_over(old: Settings, new: Settings) -> None:
     )
 
 
+def outlive_sighup() -> None:
+    """Until ``follow_sighup`` listens, and after it: a SIGHUP that comes while a process starts or ends is ignored."""
+    with contextlib.suppress(AttributeError, ValueError):  # Windows, or no main thread
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 async def follow_sighup(settings: Settings, reload: Callable[[], Settings] = load) -> None:
     """Take the configuration over at each SIGHUP until cancelled; nothing where there is none (Windows)."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
+        before = signal.getsignal(signal.SIGHUP)
         loop.add_signal_handler(signal.SIGHUP, told.set)
     except (AttributeError, NotImplementedError, RuntimeError):  # Windows, or no main thread
         return
@@ -74,3 +81,4 @@ async def follow_sighup(settings: Settings, reload: Callable[[], Settings] = loa
     finally:
         with contextlib.suppress(RuntimeError):
             loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, before)

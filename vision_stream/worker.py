@@ -57,6 +57,7 @@ class Worker(faust.Worker):
     def execute_from_commandline(self) -> NoReturn:
         self._setup_logging()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # nothing has begun yet; a container's first process
+        live.outlive_sighup()
         Path(self.app.conf.datadir).mkdir(parents=True, exist_ok=True)  # Faust makes its last part alone
         try:
             self._start_tracing()

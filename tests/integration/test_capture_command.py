@@ -128,6 +128,23 @@ async def test_a_signal_ends_it_within_5_s_and_it_says_what_it_found(number: sig
         assert b"cam-01:" in out
 
 
+async def test_sighup_takes_the_log_level_over_and_the_cameras_go_on(tmp_path: Path):
+    async with capture("--source", "sim:quiet?width=320&height=240", "--config-dir", str(tmp_path)) as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(30):
+            while b"camera is online" not in await process.stderr.readline():
+                pass
+            (tmp_path / "settings.yaml").write_text("log_level: DEBUG\ndata_dir: elsewhere\n")
+            process.send_signal(signal.SIGHUP)
+            while b"configuration read again" not in (line := await process.stderr.readline()):
+                pass
+        said = json.loads(line)
+        assert (said["taken_over"], said["after_a_restart"]) == (["log_level"], ["data_dir"])
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+        assert process.returncode == 0
+
+
 async def test_a_camera_that_never_answers_does_not_hold_up_the_end():
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -75,6 +76,25 @@ async def test_it_ends_when_told_and_tells_its_browsers(tmp_path, number, code):
 
         assert (await ws.receive(timeout=5)).data == 1001
         assert await asyncio.wait_for(process.wait(), 10) == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+async def test_sighup_takes_the_log_level_over_and_does_not_end_it(tmp_path):
+    config = tmp_path / "config"
+    config.mkdir()
+    async with running(tmp_path, CONFIG_DIR=str(config)) as (process, url), ClientSession(url) as client:
+        assert process.stderr is not None
+        (config / "settings.yaml").write_text("log_level: DEBUG\ngateway: {token: canary-token-0123456789}\n")
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while b"configuration read again" not in (line := await process.stderr.readline()):
+                pass
+
+        said = json.loads(line)
+        assert (said["taken_over"], said["after_a_restart"]) == (["log_level"], ["gateway.token"])
+        assert b"canary" not in line
+        async with client.get("/healthz") as answer:
+            assert answer.status == 200
 
 
 def end_of(args: Sequence[str], tmp_path, **settings: str) -> tuple[int, str]:

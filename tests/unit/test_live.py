@@ -35,6 +35,15 @@ def test_a_live_field_is_taken_over_and_another_named_without_its_value():
     assert "canary" not in str(said)
 
 
+def test_a_signal_while_a_process_starts_ends_nothing():
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        live.outlive_sighup()
+        os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def test_each_signal_reads_the_configuration_and_an_invalid_one_changes_nothing():
     answers = iter([Settings(log_level="ERROR"), ConfigError("log_level: LOUD"), Settings(log_level="WARNING")])
     read = []

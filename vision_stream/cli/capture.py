@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -43,16 +44,18 @@ def capture(
 ) -> None:
     """Detect and group what cameras see. Without Kafka it prints what it found; with
     [b]ALGO_ENABLE_KAFKA_STREAMING=true[/b] it publishes each frame's detections."""
-    from vision_stream import config, logs
+    from vision_stream import config, live, logs
     from workers.capture.run import Plan, chosen_cameras, run
 
+    live.outlive_sighup()
     overrides = {
         "model.backend": detector.value if detector else None,
         "model.path": model,
         "model.confidence": confidence,
         "model.classes": tuple(filter(None, map(str.strip, classes.split(",")))) if classes else None,
     }
-    settings = config.load(config_dir, overrides=overrides)
+    reload = partial(config.load, config_dir, overrides=overrides)
+    settings = reload()
     logs.setup(settings.log_level, settings.log_format)
     warn_of_passwords([source] if source else [])
     loop = loop if loop is not None else source is None
@@ -64,7 +67,7 @@ def capture(
         seconds=seconds,
         as_json=as_json,
     )
-    raise typer.Exit(run(settings, plan))
+    raise typer.Exit(run(settings, plan, reload))
 
 
 def warn_of_passwords(sources: Iterable[str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vision_stream.errors import ConfigError
     from vision_stream.settings import Settings
 
@@ -22,28 +25,30 @@ def gateway(
     """
     import asyncio
 
-    from vision_stream import config, logs
+    from vision_stream import config, live, logs
     from workers.gateway.process import serve
 
+    live.outlive_sighup()
     overrides = {"gateway.host": host, "gateway.port": port}
+    reload = partial(config.load, overrides=overrides)
     try:
-        settings = config.load(overrides=overrides)
+        settings = reload()
     except config.InvalidConfig as error:
-        settings = _in_safe_mode(error, overrides)
+        settings = _in_safe_mode(error, overrides, reload)
     logs.setup(settings.log_level, settings.log_format)
-    asyncio.run(serve(settings, on_ready=lambda at: typer.echo(f"Dashboard: {at.url}/")))
+    asyncio.run(serve(settings, on_ready=lambda at: typer.echo(f"Dashboard: {at.url}/"), reload=reload))
 
 
-def _in_safe_mode(error: ConfigError, overrides: dict[str, Any]) -> Settings:
+def _in_safe_mode(error: ConfigError, overrides: dict[str, Any], reload: Callable[[], Settings]) -> Settings:
     """Until the configuration is valid; ends the command where that was not waited for."""
     import asyncio
 
-    from vision_stream import config, logs
+    from vision_stream import logs
     from workers.gateway.safe_mode import address, until_valid
 
     logs.setup()
     host, port = address(overrides["gateway.host"], overrides["gateway.port"])
-    settings = asyncio.run(until_valid(error, lambda: config.load(overrides=overrides), host=host, port=port))
+    settings = asyncio.run(until_valid(error, reload, host=host, port=port))
     if settings is None:
         raise typer.Exit(0)
     return settings

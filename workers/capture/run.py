@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vision_stream import logs, metrics, tracing
+from vision_stream import live, logs, metrics, tracing
 from vision_stream.background import Background
+from vision_stream.config import load
 from vision_stream.errors import ConfigError
 from vision_stream.probes import probes
 from vision_stream.redaction import redact_url
@@ -61,16 +63,16 @@ def chosen_cameras(
     return enabled
 
 
-def run(settings: Settings, plan: Plan) -> int:
-    """Run in this process until the end; prints what was found, returns the exit code.
+def run(settings: Settings, plan: Plan, reload: Callable[[], Settings] = load) -> int:
+    """Run in this process until the end; prints what was found, returns the exit code. ``reload``: see ``live``.
 
     Raises:
         VisionStreamError: see its kinds.
     """
-    return asyncio.run(_run(settings, plan))
+    return asyncio.run(_run(settings, plan, reload))
 
 
-async def _run(settings: Settings, plan: Plan) -> int:
+async def _run(settings: Settings, plan: Plan, reload: Callable[[], Settings]) -> int:
     tracing.start(settings.monitoring.tracing, "vision-stream-capture")
     ending = Ending()
     inference, stores = Inference(), open_stores(settings)
@@ -78,6 +80,7 @@ async def _run(settings: Settings, plan: Plan) -> int:
     tallies = {camera.id: Tally(kafka) for camera in plan.cameras}
     background = Background()
     background.spawn(metrics.beat("capture"), name="heartbeat")
+    background.spawn(live.follow_sighup(settings, reload), name="SIGHUP")
     try:
         async with asyncio.timeout(plan.seconds):
             work = asyncio.ensure_future(_cameras(settings, plan, inference, stores, kafka, tallies))

@@ -11,7 +11,9 @@ from typing import Any
 
 import structlog
 
-from vision_stream import ending, logs, metrics, tracing
+from vision_stream import ending, live, logs, metrics, tracing
+from vision_stream.background import Background
+from vision_stream.config import load
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import open_stores
@@ -23,8 +25,15 @@ _log = structlog.get_logger(__name__)
 END_WITHIN_S = 10.0  # of a SIGTERM: browsers that do not take a goodbye are left
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | None = None) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    on_ready: Callable[[Serving], None] | None = None,
+    reload: Callable[[], Settings] = load,
+) -> None:
     """Serve until cancelled or told to end by SIGTERM; ``on_ready`` is told the address once the page answers.
+
+    At a SIGHUP ``reload`` gives the settings anew: see ``live``.
 
     Raises:
         ConfigError: Kafka streaming is off, the address is taken, or others could reach it without a token.
@@ -37,6 +46,8 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | Non
     tracing.start(settings.monitoring.tracing, "vision-stream-gateway")
     metrics.count_tasks("gateway")
     hub, readiness, stores = Hub(), Readiness(), open_stores(settings)
+    background = Background()
+    background.spawn(live.follow_sighup(settings, reload), name="SIGHUP")
     try:
         async with serving(build(settings, hub, stores, readiness=readiness)) as at:
             if on_ready is not None:
@@ -44,6 +55,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] | Non
             _log.info("gateway serves", url=at.url, token_needed=settings.gateway.token is not None)
             await _until_terminated(_tail(settings, hub, readiness), readiness)
     finally:
+        await background.close()
         await stores.close()
         await tracing.stop()
 
