@@ -32,9 +32,19 @@ def _tables() -> Iterator[str]:
         yield f"## config/{file}\n"
         yield _table(list(group), len(prefix), with_variables=True)
         for leaf in leaves().values():
-            if _file_of(leaf)[0] == file and is_model(leaf.item):
-                yield f"Each item of `{dotted(leaf.path[len(prefix) :])}`:\n"
-                yield _table(list(_fields(leaf)), len(leaf.path) + 1, with_variables=False)
+            if _file_of(leaf)[0] == file:
+                yield from _items(leaf, len(prefix))
+
+
+def _items(leaf: Leaf, skipped: int) -> Iterator[str]:
+    """A table of what an item of the list ``leaf`` holds, and of the lists in it."""
+    if is_model(leaf.item):
+        fields = list(_fields(leaf))
+        name = dotted(leaf.path[skipped:]).replace("[0]", "[]")
+        yield f"Each item of `{name}`:\n"
+        yield _table(fields, len(leaf.path) + 1, with_variables=False)
+        for field in fields:
+            yield from _items(field, skipped)
 
 
 def _table(rows: list[Leaf], skipped: int, *, with_variables: bool) -> str:

@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 
 from vision_stream.messages import MAX_GROUPS, Box, DetectedObject, Group
 from vision_stream.settings import ClusteringSettings
+from vision_stream.zones import NOWHERE, Places
 
 REFERENCE_LINES = 1080  # the frame height that `max_distance_px` is meant for
 PEOPLE = frozenset({"person", "pedestrian", "people"})
@@ -42,18 +43,19 @@ def cluster_boxes(boxes: NDArray[np.floating], max_distance: float) -> NDArray[n
 
 
 def group_objects(
-    objects: Sequence[DetectedObject], frame_height: int, settings: ClusteringSettings
+    objects: Sequence[DetectedObject], frame_height: int, settings: ClusteringSettings, places: Places = NOWHERE
 ) -> tuple[Group, ...]:
     """The groups of one frame, from left to right, so that an index means the same from frame to frame.
 
-    A group has ``min_group_size`` members or more, or is a single person where ``single_people`` is set. Where a frame
-    has more groups than a message may hold, the largest are kept.
+    A group has ``min_group_size`` members or more, or is a single person where ``single_people`` is set: on the
+    carriageway, where one is drawn, else anywhere. It carries the names of the zones that a member stands in. Where a
+    frame has more groups than a message may hold, the largest are kept.
     """
     max_distance = settings.max_distance_px * frame_height / REFERENCE_LINES
-    clusters = [members for members in _clusters(objects, max_distance) if _worth_judging(members, settings)]
+    clusters = [members for members in _clusters(objects, max_distance) if _worth_judging(members, settings, places)]
     largest = sorted(clusters, key=len, reverse=True)[:MAX_GROUPS]
     placed = sorted(((_union(members), members) for members in largest), key=lambda pair: (pair[0].x1, pair[0].y1))
-    return tuple(_group(index, box, members) for index, (box, members) in enumerate(placed))
+    return tuple(_group(index, box, members, places) for index, (box, members) in enumerate(placed))
 
 
 def _clusters(objects: Sequence[DetectedObject], max_distance: float) -> list[list[DetectedObject]]:
@@ -65,10 +67,12 @@ def _clusters(objects: Sequence[DetectedObject], max_distance: float) -> list[li
     return clusters
 
 
-def _worth_judging(members: list[DetectedObject], settings: ClusteringSettings) -> bool:
+def _worth_judging(members: list[DetectedObject], settings: ClusteringSettings, places: Places) -> bool:
     if len(members) >= settings.min_group_size:
         return True
-    return settings.single_people and len(members) == 1 and members[0].label.casefold() in PEOPLE
+    if not settings.single_people or len(members) != 1 or members[0].label.casefold() not in PEOPLE:
+        return False
+    return places.carriageway is None or members[0].object_id in places.carriageway
 
 
 def _union(members: list[DetectedObject]) -> Box:
@@ -81,7 +85,8 @@ def _union(members: list[DetectedObject]) -> Box:
     )
 
 
-def _group(index: int, box: Box, members: list[DetectedObject]) -> Group:
+def _group(index: int, box: Box, members: list[DetectedObject], places: Places) -> Group:
+    zones = (zone for member in members for zone in places.zones.get(member.object_id, ()))
     confidence = sum(member.confidence for member in members) / len(members)
     return Group(
         index=index,
@@ -90,4 +95,5 @@ def _group(index: int, box: Box, members: list[DetectedObject]) -> Group:
         track_ids=tuple(member.track_id for member in members if member.track_id is not None),
         label_counts=dict(sorted(Counter(member.label for member in members).items())),
         mean_confidence=min(1.0, round(confidence, 4)),
+        zones=tuple(dict.fromkeys(zones)),
     )

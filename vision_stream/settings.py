@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from vision_stream.polygons import LEAST_AREA, area, crossing
+
 Role = Literal["task_generator", "llm_scheduler", "result_aggregator"]
 ROLES: tuple[Role, ...] = ("task_generator", "llm_scheduler", "result_aggregator")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
@@ -196,13 +198,16 @@ class RedisSettings(Section):
     timeout_s: float = Field(default=1.0, gt=0, le=30, description="one command")
 
 
-def check_ids(field: str, ids: list[str]) -> None:
-    """Raise where two items of the list ``field`` have one id."""
+def check_ids(field: str, ids: list[str], *, key: str = "id") -> None:
+    """Raise where two items of the list ``field`` have one id, which is their ``key``."""
     if twice := _repeated(ids):
         first = ids.index(twice)
         second = ids.index(twice, first + 1)
         raise contradiction(
-            (field, second, "id"), found=f"{twice}, as in {field}[{first}]", allowed="each id once", remedy="rename one"
+            (field, second, key),
+            found=f"{twice}, as in {field}[{first}]",
+            allowed=f"each {key} once",
+            remedy="rename one",
         )
 
 
@@ -427,6 +432,40 @@ class ModelSettings(Section):
     allow_code: bool = Field(default=False, description="load a .pt, which can run code of whoever made it")
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+MOST_POINTS = 50  # of a zone; what needs more was drawn by a machine
+
+
+class ZoneSettings(Section):
+    name: str = Field(min_length=1, max_length=60, description="in messages and on the dashboard; told to the LLM")
+    kind: Literal["include", "exclude", "carriageway"] = Field(
+        description="include: only what stands in such a zone counts; exclude: what stands in it does not; "
+        "carriageway: where vehicles drive"
+    )
+    points: tuple[tuple[Share, ...], ...] = Field(
+        description="corners in order, x and y as shares of the picture: [0, 0] is upper left, [1, 1] lower right"
+    )
+
+    @field_validator("points")
+    @classmethod
+    def _an_area(cls, points: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        pairs = "two numbers: x and y"
+        for index, point in enumerate(points):
+            if len(point) != 2:
+                found = f"{len(point)} numbers"
+                raise contradiction((index,), found=found, allowed=pairs, remedy="write it as [0.25, 0.8]")
+        if not 3 <= len(points) <= MOST_POINTS:
+            allowed = f"3 to {MOST_POINTS} points"
+            raise contradiction((), found=f"{len(points)} points", allowed=allowed, remedy="give the zone's corners")
+        if crossed := crossing(points):
+            found = "the lines after points {} and {}, which cross".format(*crossed)
+            allowed = "corners in the order of a walk around the zone"
+            raise contradiction((crossed[1],), found=found, allowed=allowed, remedy="put the points in order")
+        if area(points) < LEAST_AREA:
+            raise contradiction((), found="points on one line", allowed="an area", remedy="move them apart")
+        return points
+
+
 class CameraSettings(Section):
     id: Name = Field(description="in messages, logs and metrics")
     source: SecretStr = Field(description="file, directory, URL, webcam index or sim:scene; may hold a password")
@@ -434,11 +473,17 @@ class CameraSettings(Section):
     fps: float = Field(default=2.0, gt=0, le=60, description="pictures a second that are looked at")
     prompt_profile: str = Field(default="default", description="which prompt the LLM gets")
     enabled: bool = Field(default=True, description="false: the camera is not watched")
+    zones: tuple[ZoneSettings, ...] = Field(default=(), description="parts of the picture with a meaning")
 
     @field_validator("source", mode="before")
     @classmethod
     def _webcam_index(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _zone_names_differ(self) -> CameraSettings:
+        check_ids("zones", [zone.name for zone in self.zones], key="name")
+        return self
 
 
 class CamerasSettings(Section):

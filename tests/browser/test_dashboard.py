@@ -12,6 +12,8 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import a_page
 from tests.gateway_parts import Gateway, a_detection, a_gateway, a_status, an_alert, an_assessment
+from vision_stream.settings import Settings
+from workers.gateway.keys import SETTINGS
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +50,35 @@ async def test_boxes_a_picture_and_a_risk_appear_when_the_hub_is_fed(browser):
         await expect(card.locator(".verdict")).to_contain_text("High risk")
         await expect(card.locator(".verdict")).to_contain_text("A person steps in front of a moving car.")
         await expect(card).to_contain_text("Online")
+
+
+async def test_zones_are_drawn_on_the_picture_and_can_be_hidden_for_good(browser):
+    zones = [
+        {"name": "lane", "kind": "carriageway", "points": [[0, 0.5], [1, 0.5], [1, 1], [0, 1]]},
+        {"name": "<i>park</i>", "kind": "exclude", "points": [[0, 0], [0.2, 0], [0.2, 0.2]]},
+    ]
+    async with a_gateway() as gateway, a_page(browser, "about:blank") as page:
+        camera = {"id": "cam-01", "source": "0", "zones": zones}
+        gateway.app._state[SETTINGS] = Settings.model_validate({"cameras": {"cameras": [camera]}})
+        await feed(gateway)
+        await page.goto(gateway.url)
+
+        await expect(page.locator(".zone")).to_have_count(2)
+        lane = page.locator('.card .zone[data-zone="lane"] polygon')
+        detection = a_detection()
+        width, height = detection.frame_width, detection.frame_height
+        corners = f"0,{height / 2:g} {width},{height / 2:g} {width},{height} 0,{height}"
+        await expect(lane).to_have_attribute("points", corners)
+
+        await page.get_by_role("button", name="Enlarge cam-01").click()
+        await expect(page.locator("dialog .zone text").nth(1)).to_have_text("<i>park</i> · left out")
+        await page.keyboard.press("Escape")
+
+        await page.get_by_role("button", name="Zones").click()
+        await expect(page.locator(".zone")).to_have_count(0)
+        await page.reload()
+        await expect(page.locator(".object")).to_have_count(2)
+        await expect(page.locator(".zone")).to_have_count(0)
 
 
 async def test_boxes_do_not_wait_for_a_picture_that_is_not_there(browser):

@@ -60,6 +60,17 @@ async def test_configured_cameras_are_listed_before_they_were_heard_of_and_witho
     assert "secret" not in str(body)
 
 
+async def test_a_cameras_zones_are_told_as_they_are_configured():
+    async with a_gateway() as gateway:
+        zone = {"name": "lane", "kind": "carriageway", "points": [[0, 0.5], [1, 0.5], [1, 1]]}
+        camera = {"id": "gate", "source": "0", "zones": [zone]}
+        gateway.app._state[keys.SETTINGS] = Settings.model_validate({"cameras": {"cameras": [camera]}})
+
+        _, body = await read(gateway, "/api/v1/cameras")
+
+    assert body["cameras"][0]["zones"] == [zone]
+
+
 async def test_latest_tells_detection_assessment_status_and_alerts():
     async with a_gateway() as gateway:
         picture = InlineEvidence(jpeg=b"\xff\xd8 picture")

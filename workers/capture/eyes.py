@@ -1,4 +1,4 @@
-"""What is done to one frame, all in one go and in the inference thread: detect, track, group, take pictures."""
+"""What is done to one frame, all in one go and in the inference thread: detect, track, place, group, take pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from vision_stream import metrics
 from vision_stream.clustering import group_objects
 from vision_stream.messages import DetectedObject, Group
 from vision_stream.settings import ClusteringSettings
+from vision_stream.zones import Zones
 from workers.capture.detectors import Detector
 from workers.capture.evidence import picture_limit
 from workers.capture.pictures import encode_within, frame_jpeg, group_picture
@@ -29,13 +30,22 @@ class Observation:
 class Eyes:
     """One camera's: the detector may be shared, the tracker is its own."""
 
-    def __init__(self, detector: Detector, clustering: ClusteringSettings, *, fps: float, inline: bool) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        clustering: ClusteringSettings,
+        *,
+        fps: float,
+        inline: bool,
+        zones: Zones | None = None,
+    ) -> None:
         """``inline``: pictures will travel in the message, and so have to share its size."""
         self.model = detector.name
         self._detector = detector
         self._clustering = clustering
         self._fps = fps
         self._inline = inline
+        self._zones = zones or Zones()
         self._tracker: Tracker | None = None  # made on first use: it takes 1.5 s, and this is the thread for that
 
     def observe(self, frame: Frame) -> Observation:
@@ -45,8 +55,11 @@ class Eyes:
         metrics.inference_seconds.observe(inference_s)
         if self._tracker is None:
             self._tracker = Tracker(self._fps)
-        objects = self._tracker.update(seen, frame.media_s)
-        groups = group_objects(objects, frame.image.shape[0], self._clustering)
+        height, width = frame.image.shape[:2]
+        # All are tracked, so that one who walks through a zone to exclude comes out of it with the same id.
+        tracked = self._tracker.update(seen, frame.media_s)
+        objects, places = self._zones.place(tracked, width=width, height=height)
+        groups = group_objects(objects, height, self._clustering, places)
         limit = picture_limit(len(groups), inline=self._inline)
         return Observation(
             objects=objects,

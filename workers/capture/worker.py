@@ -15,6 +15,7 @@ from vision_stream.messages import Detection, StageTimes
 from vision_stream.redaction import mask
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores import EvidenceStore, FrameStore
+from vision_stream.zones import Zones
 from workers.capture.detectors import Detector
 from workers.capture.evidence import EvidenceKeeper
 from workers.capture.eyes import Eyes, Observation
@@ -61,7 +62,7 @@ class CaptureWorker:
         self._keeper = EvidenceKeeper(None if self._inline else evidence, ttl_s=settings.redis.evidence_ttl_s)
         self._frames = frames
         self._frame_ttl_s = settings.redis.frame_ttl_s
-        self._eyes = Eyes(detector, settings.clustering, fps=camera.fps, inline=self._inline)
+        self._eyes = Eyes(detector, settings.clustering, fps=camera.fps, inline=self._inline, zones=Zones(camera.zones))
         self._inference = inference
         self._sink = sink
         self._status = StatusTeller(camera.id, sink)

@@ -34,6 +34,14 @@ CACHE_WAIT_S = 2.0  # for Redis, of one request; what it has not said by then is
 CACHE_CALLS = 16  # at a time, of one request
 
 
+class Zone(Struct, frozen=True, kw_only=True):
+    """As config/cameras.yaml has it: corners as shares of the picture."""
+
+    name: str
+    kind: Literal["include", "exclude", "carriageway"]
+    points: tuple[tuple[float, ...], ...]  # x, y
+
+
 class CameraSummary(Struct, frozen=True, kw_only=True):
     camera_id: str
     name: str
@@ -45,6 +53,7 @@ class CameraSummary(Struct, frozen=True, kw_only=True):
     max_risk_level: RiskLevel | None
     assessed_at: float | None
     open_alerts: int
+    zones: tuple[Zone, ...] = ()  # as the gateway read them at its start
 
 
 class Cameras(Struct, frozen=True, kw_only=True):
@@ -105,7 +114,14 @@ def _summary(camera_id: str, view: CameraView | None, configured: CameraSettings
         max_risk_level=view.assessment.max_risk_level if view.assessment is not None else None,
         assessed_at=view.assessment.times.joined_at if view.assessment is not None else None,
         open_alerts=sum(alert.state != "resolved" for alert in view.alerts),
+        zones=_zones(configured),
     )
+
+
+def _zones(configured: CameraSettings | None) -> tuple[Zone, ...]:
+    if configured is None:
+        return ()
+    return tuple(Zone(name=zone.name, kind=zone.kind, points=zone.points) for zone in configured.zones)
 
 
 async def latest(request: web.Request) -> web.Response:

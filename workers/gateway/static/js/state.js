@@ -19,6 +19,7 @@ export const announced = signal(""); // for screen readers
 
 export const openAlerts = computed(() => alerts.value.filter((alert) => alert.state !== "resolved"));
 export const cameraList = computed(() => [...cameras.value.values()].sort((a, b) => (a.id < b.id ? -1 : 1)));
+export const hasZones = computed(() => cameraList.value.some((camera) => camera.zones.value.length > 0));
 
 function newCamera(id) {
   const camera = {
@@ -31,6 +32,7 @@ function newCamera(id) {
     picture: signal(null), // an object URL
     noPicture: signal(false),
     fps: signal(0),
+    zones: signal([]),
     captured: [],
   };
   camera.state = computed(() => stateOf(camera));
@@ -63,6 +65,7 @@ export function takeSummaries(summaries) {
     for (const summary of summaries) {
       const known = camera(summary.camera_id);
       known.name.value = summary.name;
+      known.zones.value = summary.zones;
       if (!known.status.value && summary.state !== "unknown") {
         known.status.value = { state: summary.state, reason: summary.reason, at: 0 };
       }

@@ -84,5 +84,10 @@ export default {
   "time.now": "now",
   "time.seconds": "{n} s",
   "view.alerts": "Alerts",
-  "view.cameras": "Cameras"
+  "view.cameras": "Cameras",
+  "zones.carriageway": "carriageway",
+  "zones.exclude": "left out",
+  "zones.include": "looked at",
+  "zones.title": "Zones",
+  "zones.toggle": "Show or hide the zones of config/cameras.yaml"
 };

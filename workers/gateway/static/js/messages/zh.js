@@ -84,5 +84,10 @@ export default {
   "time.now": "刚刚",
   "time.seconds": "{n} 秒",
   "view.alerts": "告警",
-  "view.cameras": "摄像头"
+  "view.cameras": "摄像头",
+  "zones.carriageway": "车行道",
+  "zones.exclude": "不检测",
+  "zones.include": "检测",
+  "zones.title": "区域",
+  "zones.toggle": "显示或隐藏 config/cameras.yaml 中的区域"
 };

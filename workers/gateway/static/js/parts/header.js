@@ -6,6 +6,7 @@ import { logout } from "../connection.js";
 import { cameraList, connection, delay, needsToken, openAlerts, system, view } from "../state.js";
 import { delayText } from "../time.js";
 import { Icon } from "./icons.js";
+import { ZonesButton } from "./zones.js";
 
 export function Header() {
   const online = cameraList.value.filter((camera) => camera.state.value === "online").length;
@@ -16,6 +17,7 @@ export function Header() {
     ${cameraList.value.length > 0 && html`<span class="summary">${t("summary.cameras", { online, all: cameraList.value.length })}</span>`}
     <${Delays} />
     <div class="top-right">
+      <${ZonesButton} />
       <button class="plain" lang=${language.value === "en" ? "zh-CN" : "en"} title=${t("language.switch.title")} onClick=${switchLanguage}>${t("language.switch")}</button>
       ${needsToken.value && connection.value.state !== "login" && html`<button class="plain" onClick=${logout}>${t("action.logout")}</button>`}
     </div>

@@ -6,6 +6,7 @@ import { levelOf, rank } from "../risk.js";
 import { follow } from "../pictures.js";
 import { now } from "../time.js";
 import { Icon } from "./icons.js";
+import { ZoneShapes } from "./zones.js";
 
 const KNOWN_LABELS = new Set(["person", "car", "truck", "bus", "bicycle", "motorcycle"]);
 const GROUP_MARGIN = 6; // css pixels around a group's box
@@ -43,6 +44,7 @@ function Overlay({ detection, camera, width, large }) {
     preserveAspectRatio="none"
     aria-hidden="true"
   >
+    <${ZoneShapes} zones=${camera.zones.value} detection=${detection} px=${px} named=${large} />
     ${groups.map(({ group, level }) => html`<${GroupShape} key=${`g${group.index}`} group=${group} level=${level} px=${px} />`)}
     ${detection.objects.map((object) => html`<${ObjectShape} key=${object.object_id} object=${object} px=${px} />`)}
     ${names.map((name) => html`<text key=${`n${name.id}`} class="name" x=${name.x} y=${name.y + name.height} font-size=${11 * px} stroke-width=${3 * px}>${name.text}</text>`)}
