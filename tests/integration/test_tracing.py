@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.builders import assessed
 from tests.collector import Collector, Span, a_collector
 from tests.faults.harness.world import open_world
 from tests.films import ColourDetector, two_cars_driving, write_film
 from tests.gateway_parts import a_gateway, hear, listening
-from tests.integration.test_gateway_tail import reads, tailing
+from tests.integration.test_gateway_tail import producing, reads, tailing
 from tests.waiting import eventually
 from vision_stream import tracing
 from vision_stream.llm.prompts import FOCUS
+from vision_stream.messages import encode
 from vision_stream.settings import CameraSettings, Settings, TracingSettings
 from vision_stream.stores.evidence import MemoryEvidence
 from vision_stream.stores.frames import MemoryFrames
@@ -163,3 +166,24 @@ def each_stage_has_said_whose_it_was(log: Path, assessment: dict[str, Any]) -> N
         assert line["latency_s"] > 0
         assert line["input_tokens"] > 0
         assert line["output_tokens"] > 0
+
+
+async def test_a_request_whose_deadline_passed_is_closed_in_its_own_trace(kafka_settings, tmp_path: Path):
+    settings: Settings = kafka_settings(partitions=1, roles=("result_aggregator",))
+    topic, trace = settings.kafka.topics.risk_assessment_results.name, "0af7651916cd43dd8448eb211c80319c"
+    half = assessed(group_count=2, captured_at=time.time() - 60)  # its deadline is over, and one outcome never comes
+    sent_with = [("traceparent", f"00-{trace}-b7ad6b7169203331-01".encode())]
+    async with a_collector() as collector, open_world(settings, tmp_path) as world:
+        worker = world.worker(
+            "worker",
+            ALGO_MONITORING_TRACING_ENABLED="true",
+            ALGO_MONITORING_TRACING_ENDPOINT=collector.url,
+        )
+        await worker.start()
+        async with producing(settings) as producer:
+            await producer.send_and_wait(topic, encode(half), half.camera_id.encode(), headers=sent_with)
+        name = f"send {settings.kafka.topics.camera_assessments.name}"
+        (closed,) = await eventually(lambda: collector.named(name), 30)
+    (tick,) = collector.named(f"send {topic}")
+    assert (tick.trace, closed.trace) == (trace, trace)
+    assert {span.service for span in collector.spans} == {"vision-stream-result_aggregator"}
