@@ -143,6 +143,7 @@ def a_real_picture() -> bytes:
 
 
 async def scheduler(base_url: str, limits_dir: Path | None = None) -> tuple[Call, Call]:
+    from vision_stream import logs
     from vision_stream.llm.cooldowns import MemoryCooldowns
     from vision_stream.llm.scheduler import LLMScheduler
     from vision_stream.messages import (
@@ -157,6 +158,7 @@ async def scheduler(base_url: str, limits_dir: Path | None = None) -> tuple[Call
     from vision_stream.settings import LLMSettings, SchedulerSettings
     from vision_stream.stores.evidence import MemoryEvidence
 
+    logs.setup("INFO", "json")  # as in production: a line a call
     limits = {"qps_limit": 10_000.0, "rpm_limit": 600_000} if limits_dir else {}
     keys = [{"id": f"k{n}", "api_key": f"sk-bench-{n}", "base_url": base_url, **limits} for n in range(KEYS)]
     llm = LLMSettings.model_validate({"keys": keys})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 import structlog
 
 from vision_stream import tracing
@@ -48,6 +49,7 @@ def setup(level: str = "INFO", fmt: Literal["auto", "console", "json"] = "auto")
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(OnceInAWhile())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(as_json)))
+    logging._srcfile = None  # a fifth of a line's cost: no line says where in the code it comes from
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -90,10 +92,15 @@ def mute_kafka_client() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
+def _json(line: Any, **_: Any) -> str:
+    """Twice as quick as json: an LLM scheduler says a line a call."""
+    return msgspec.json.encode(line, enc_hook=repr).decode()
+
+
 def _renderers(as_json: bool) -> list[structlog.types.Processor]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_json:
-        return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(), mask_rendered]
+        return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json), mask_rendered]
     # Plain tracebacks: the default ones show local variables, and with them whatever secret is at hand.
     plain = structlog.dev.plain_traceback
     console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
