@@ -54,7 +54,7 @@ class Zones:
         counts = ~inside[:, self._of_kind("exclude")].any(axis=1)
         if any(self._of_kind("include")):
             counts &= inside[:, self._of_kind("include")].any(axis=1)
-        kept = tuple(found for found, does in zip(objects, counts.tolist(), strict=True) if does)
+        kept = tuple(objects[row] for row in np.flatnonzero(counts))
         return kept, self._places(kept, inside[counts])
 
     def _of_kind(self, kind: str) -> list[bool]:
@@ -69,8 +69,8 @@ class Zones:
         lanes = self._of_kind("carriageway")
         if not any(lanes):
             return Places(names)
-        on_one = inside[:, lanes].any(axis=1).tolist()
-        return Places(names, frozenset(found.object_id for found, there in zip(objects, on_one, strict=True) if there))
+        on_one = np.flatnonzero(inside[:, lanes].any(axis=1))
+        return Places(names, frozenset(objects[row].object_id for row in on_one))
 
     def _inside(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.stack([contains(polygon, points) for polygon in self._polygons], axis=1)
