@@ -42,6 +42,7 @@ async def scheduler() -> AsyncIterator[LLMScheduler]:
     )
     await running.start()
     app.reports["api_keys"] = running.pool.snapshot
+    app.reports["shed_below"] = lambda: running.shed_below
     app.waits.append(running.hand_back)
     try:
         async with following(load_with_places, running.reload):

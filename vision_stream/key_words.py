@@ -1,4 +1,5 @@
-"""An operator's word on an API key: onto the changelog of the table that all schedulers share, past Faust.
+"""An operator's word on an API key, or on tasks by their priority: onto the changelog of the table that all
+schedulers share, past Faust.
 
 Every worker follows that changelog, so the word is with all of them in milliseconds, and it outlives them.
 """
@@ -13,9 +14,9 @@ from aiokafka.errors import KafkaError
 
 from vision_stream.errors import ConfigError
 from vision_stream.kafka_client import client_options, unreachable
-from vision_stream.llm.cooldowns import ALL_KEYS, Cooldown, operator_row
+from vision_stream.llm.cooldowns import ALL_KEYS, SHED_ROW, Cooldown, operator_row
 from vision_stream.messages import encode
-from vision_stream.settings import Settings
+from vision_stream.settings import KafkaSettings, Settings
 
 TABLE = "key_cooldowns"
 DISABLED = "disabled by an operator"
@@ -34,14 +35,30 @@ async def say(settings: Settings, key_id: str, *, disabled: bool) -> tuple[str, 
     _check(settings, key_id)
     reason = PAUSED if key_id == ALL_KEYS else DISABLED
     word = Cooldown(disabled=disabled, reason=reason if disabled else "", at=time.time())
-    kafka = settings.kafka
+    return await _write(settings.kafka, operator_row(key_id), word)
+
+
+async def shed(settings: Settings, *, below: int) -> tuple[str, ...]:
+    """Let tasks of a lower priority (0..100) end at once without a call, until another word; 0: call for all again.
+
+    Raises: as ``say``.
+    """
+    if not settings.enable_kafka_streaming:
+        raise ConfigError(
+            "without Kafka there are no workers to tell (enable_kafka_streaming is false)",
+            remedy="lower the load at its source: fps or enabled in config/cameras.yaml",
+        )
+    return await _write(settings.kafka, SHED_ROW, Cooldown(shed_below=below, at=time.time()))
+
+
+async def _write(kafka: KafkaSettings, row: str, word: Cooldown) -> tuple[str, ...]:
     producer = AIOKafkaProducer(**client_options(kafka), acks="all", enable_idempotence=True)
     try:
         async with asyncio.timeout(kafka.connect_timeout_s):
             await producer.start()
             changelogs = _changelogs(await producer.client.fetch_all_metadata(), kafka.app_id)
             for changelog in changelogs:
-                await producer.send_and_wait(changelog, encode(word), key=operator_row(key_id).encode(), partition=0)
+                await producer.send_and_wait(changelog, encode(word), key=row.encode(), partition=0)
     except (KafkaError, OSError, TimeoutError) as error:
         raise unreachable(kafka, error) from error
     finally:

@@ -58,6 +58,10 @@ no_progress = Gauge(
 tasks = Counter(
     "assessment_tasks_total", "Assessment tasks by their one outcome: assessed, expired or failed.", ["outcome"]
 )
+tasks_shed = Counter(
+    "vision_stream_tasks_shed_total",
+    "Tasks that got no LLM call because an operator sheds below a priority: vision-stream shed --off ends that.",
+)
 groups_skipped = Counter("vision_stream_groups_skipped_total", "Groups that got no LLM call, by reason.", ["reason"])
 dead_letters = Counter(
     "dead_letters_total", "Messages that could not be read or handled; see the dead-letters topic.", ["topic"]

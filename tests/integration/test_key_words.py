@@ -20,7 +20,11 @@ pytestmark = pytest.mark.kafka
 
 
 async def keys_command(world: World, *arguments: str) -> None:
-    command = (sys.executable, "-m", "vision_stream", "keys", *arguments)
+    await command_line(world, "keys", *arguments)
+
+
+async def command_line(world: World, *arguments: str) -> None:
+    command = (sys.executable, "-m", "vision_stream", *arguments)
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ | world._environ)
     assert await asyncio.wait_for(process.wait(), 30) == 0
 
@@ -28,6 +32,10 @@ async def keys_command(world: World, *arguments: str) -> None:
 async def key_of(worker: Worker, key_id: str) -> dict[str, Any]:
     stats = await worker.stats() or {"api_keys": []}
     return next((key for key in stats["api_keys"] if key["id"] == key_id), {})
+
+
+async def shed_below(workers: list[Worker], priority: int) -> bool:
+    return all([(await worker.stats() or {}).get("shed_below") == priority for worker in workers])
 
 
 async def test_a_word_reaches_all_workers_and_outlives_them_and_a_changed_file_is_taken_over(kafka, tmp_path):
@@ -47,11 +55,16 @@ async def test_a_word_reaches_all_workers_and_outlives_them_and_a_changed_file_i
         await keys_command(world, "resume")
         await eventually(lambda: everywhere("key-001", "ready"), 5)
         assert await everywhere("key-002", "disabled")
+        await command_line(world, "shed", "--below", "45")
+        await eventually(lambda: shed_below(workers, 45), 5)
         for worker in workers:
             await worker.terminate()
         workers[:] = [world.worker("after")]
         await workers[0].start()
         await eventually(lambda: everywhere("key-002", "disabled"), 10)
+        await eventually(lambda: shed_below(workers, 45), 10)
+        await command_line(world, "shed", "--off")
+        await eventually(lambda: shed_below(workers, 0), 5)
         await keys_command(world, "enable", "key-002")
         await eventually(lambda: everywhere("key-002", "ready"), 5)
 

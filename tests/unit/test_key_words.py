@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vision_stream.errors import ConfigError, DependencyError
-from vision_stream.key_words import say
+from vision_stream.key_words import say, shed
 from vision_stream.server_process import free_ports
 from vision_stream.settings import KeySettings, LLMSettings, Settings
 
@@ -15,6 +15,11 @@ KEYS = LLMSettings(keys=(KeySettings(id="key-001", api_key="sk-canary"),))  # ty
 async def test_without_kafka_it_says_what_to_do_instead():
     with pytest.raises(ConfigError, match=r"without Kafka(.|\n)*set enabled of key-001"):
         await say(Settings(llm=KEYS), "key-001", disabled=True)
+
+
+async def test_nothing_is_shed_without_kafka_and_it_says_where_to_lower_the_load():
+    with pytest.raises(ConfigError, match=r"without Kafka(.|\n)*cameras.yaml"):
+        await shed(Settings(), below=45)
 
 
 async def test_an_unknown_key_is_an_error_that_lists_the_known():

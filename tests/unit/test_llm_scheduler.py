@@ -21,7 +21,7 @@ from tests.builders import a_group, an_object
 from tests.llm_parts import CANARY, JPEG, a_task, keys_for, simulated
 from tests.waiting import eventually
 from tests.windows import most_in_a_window
-from vision_stream.llm.cooldowns import Cooldown, MemoryCooldowns, fingerprint, operator_row
+from vision_stream.llm.cooldowns import SHED_ROW, Cooldown, MemoryCooldowns, fingerprint, operator_row
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import (
     Assessed,
@@ -588,6 +588,46 @@ async def test_an_operators_word_holds_over_what_workers_report_and_over_a_resta
         async with a_scheduler(keys_for(simulator), board=board) as restarted:
             await restarted.assess(a_task(3))
             assert states(restarted) == {"a": "ready", "b": "disabled"}
+
+
+async def test_tasks_below_a_priority_are_shed_without_a_call_and_the_others_are_not():
+    board, said = MemoryCooldowns(), "tasks are shed by an operator"
+    board.write(SHED_ROW, Cooldown(shed_below=45, at=time.time()))
+    async with a_simulator() as simulator:
+        with capture_logs() as logs:
+            async with a_scheduler(keys_for(simulator), board=board) as scheduler:
+                tasks = [a_task(1, priority=44), a_task(2, priority=20), a_task(3, priority=45)]
+                low, low_too, high = await assess_all(scheduler, tasks)
+                board.write(SHED_ROW, Cooldown(at=time.time()))
+                await eventually(lambda: scheduler.shed_below == 0)
+                after = await scheduler.assess(a_task(4, priority=20))
+    for shed in (low, low_too):
+        assert isinstance(shed, Expired)
+        assert (shed.reason, shed.attempts) == ("shed", 0)
+    assert isinstance(high, Assessed)
+    assert isinstance(after, Assessed)
+    assert len(simulator.calls) == 2
+    assert [line["below"] for line in logs if line["event"] == said] == [45]
+
+
+async def test_a_task_that_waits_for_a_key_is_shed_as_soon_as_the_word_comes():
+    board = MemoryCooldowns()
+    async with (
+        a_simulator(latency_s=0.5) as simulator,
+        a_scheduler(keys_for(simulator), board=board, in_flight=1) as scheduler,
+        asyncio.TaskGroup() as group,
+    ):
+        called = group.create_task(scheduler.assess(a_task(1, priority=20)))
+        await eventually(lambda: any(key.in_flight for key in scheduler.pool.snapshot()))
+        low = group.create_task(scheduler.assess(a_task(2, priority=20)))
+        high = group.create_task(scheduler.assess(a_task(3, priority=90)))
+        await eventually(lambda: scheduler._room is not None and scheduler._room.waiting == 2)
+        board.write(SHED_ROW, Cooldown(shed_below=45, at=time.time()))
+        shed = await low
+    assert isinstance(shed, Expired)
+    assert shed.reason == "shed"
+    assert isinstance(called.result(), Assessed)  # paid for already
+    assert isinstance(high.result(), Assessed)
 
 
 async def test_keys_at_their_limit_are_not_said_to_be_cooling():

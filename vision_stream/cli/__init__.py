@@ -26,6 +26,7 @@ COMMANDS = (
     "dead_letters",
     "simulate",
     "keys",
+    "shed",
     "check_config",
     "doctor",
     "bundle",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from vision_stream.messages import Count, Epoch, Text, Word
 
@@ -24,9 +24,11 @@ class Cooldown(Struct, frozen=True, kw_only=True):
     at: Epoch
     at_limit: bool = False  # it waits for room in its own limit, which is soon
     fingerprint: Word = ""  # of the secret that was used: another secret under the same id is another key
+    shed_below: Annotated[int, Meta(ge=0, le=100)] = 0  # in ``SHED_ROW`` alone: below it, no call
 
 
 ALL_KEYS = "*"  # instead of an id: the operator's word on all of them
+SHED_ROW = "shed:operator"  # the operator's word on tasks by their priority; no id of a key has a colon
 
 
 def operator_row(key_id: str) -> str:

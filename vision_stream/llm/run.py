@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 
+from vision_stream import metrics
 from vision_stream.llm.chat import Answer
 from vision_stream.llm.verdict import Verdict
 from vision_stream.messages import Assessed, AssessmentTask, Expired, Failed, GroupAssessment, without_picture
 from vision_stream.redaction import mask
 from vision_stream.settings import KeySettings
+
+SHED = "shed"
 
 
 class Run:
@@ -103,6 +106,13 @@ class Run:
     def spent(self) -> Failed:
         calls = "one LLM call was" if self._calls == 1 else f"{self._calls} LLM calls were"
         return self.failed(f"{calls} made without a usable answer; the last: {self._last}")
+
+    def shed(self) -> Expired | Failed:
+        """An operator's word ended it: expired where no call was made."""
+        if self._calls:
+            return self.spent()
+        metrics.tasks_shed.inc()
+        return self.expired(SHED)
 
     def late(self) -> Expired | Failed:
         """Time ran out: expired where no call was made, else failed by what the calls said."""

@@ -143,7 +143,12 @@ class LLMScheduler:
     def _look_soon(self) -> None:
         """Not at once: it may be a report of our own that changed the board, and that is not at its end yet."""
         if self._room is not None:
-            asyncio.get_running_loop().call_soon(self._room.look)
+            asyncio.get_running_loop().call_soon(self._look, self._room)
+
+    def _look(self, room: WaitingRoom) -> None:
+        room.look()
+        if self.shed_below:
+            room.turn_away(self.shed_below)
 
     def reload(self, llm: LLMSettings) -> None:
         """Use other settings from now on. Calls in flight end as they would have, waiting tasks see the new keys."""
@@ -170,6 +175,11 @@ class LLMScheduler:
     def _register_secrets(self) -> None:
         for key in self._keys.values():
             register_secret(key.api_key.get_secret_value())
+
+    @property
+    def shed_below(self) -> int:
+        """Tasks of a lower priority are not called; 0: all are."""
+        return self._sharing.shed_below
 
     def hand_back(self) -> None:
         """The process ends: calls under way go on, tasks that wait for a key are cancelled."""
@@ -198,6 +208,9 @@ class LLMScheduler:
     async def _assess(self, run: Run) -> GroupAssessment:
         if not self._keys:
             return self._without_keys(run)
+        self._sharing.bring_in(time.monotonic())
+        if run.task.priority < self.shed_below:
+            return run.shed()
         if run.left() <= 0:
             return run.expired("the deadline had passed when the task came")
         try:
@@ -227,8 +240,11 @@ class LLMScheduler:
             if not self._budget.allows(run.task.camera_id, run.estimate):
                 return run.expired(OVER_BUDGET)
             lease = await self._lease(run)
-            outcome = run.late() if lease is None else await self._hedged(run, prompt, lease)
+            outcome = self._unserved(run) if lease is None else await self._hedged(run, prompt, lease)
         return outcome
+
+    def _unserved(self, run: Run) -> GroupAssessment:
+        return run.shed() if run.task.priority < self.shed_below else run.late()
 
     async def _hedged(self, run: Run, prompt: Prompt, lease: Lease) -> GroupAssessment | None:
         after_s = self._reports.unusually_long() if self._llm.hedging else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from vision_stream.llm.cooldowns import ALL_KEYS, Cooldown, CooldownBoard, fingerprint, operator_row
+from vision_stream.llm.cooldowns import ALL_KEYS, SHED_ROW, Cooldown, CooldownBoard, fingerprint, operator_row
 from vision_stream.llm.pool import KeyPool
 from vision_stream.settings import KeySettings
 
@@ -26,6 +26,7 @@ class Sharing:
         self._told_at: dict[str, float] = {}
         self._read_at = 0.0
         self._failing = False
+        self.shed_below = 0  # tasks of a lower priority are not called, by an operator's word
         self.set_keys(keys)
 
     def set_keys(self, keys: Mapping[str, KeySettings]) -> None:
@@ -54,6 +55,7 @@ class Sharing:
         except Exception as error:
             return self._complain(error)
         self._failing = False
+        self._shed(known.get(SHED_ROW))
         for key_id, mine in self._fingerprints.items():
             row, word = known.get(key_id), _word(known, key_id)
             if row is not None and row.fingerprint != mine:
@@ -61,6 +63,12 @@ class Sharing:
             if self._seen.get(key_id, (None, None)) != (row, word):
                 self._seen[key_id] = row, word
                 self._apply(key_id, row, word, now)
+
+    def _shed(self, word: Cooldown | None) -> None:
+        below = word.shed_below if word is not None else 0
+        if below != self.shed_below:
+            self.shed_below = below
+            _log.warning("tasks are shed by an operator" if below else "tasks are shed no more", below=below)
 
     def _apply(self, key_id: str, row: Cooldown | None, word: Cooldown | None, now: float) -> None:
         if word is not None and word.disabled:

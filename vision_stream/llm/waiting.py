@@ -158,6 +158,12 @@ class WaitingRoom:
         self._before(self._loop.time())
         self._serve()
 
+    def turn_away(self, below: int) -> None:
+        """Those of a lower priority get no lease, now and not at their deadline."""
+        for negative, *_, waiter in self._heap:
+            if -negative < below and not waiter.lease.done():
+                waiter.lease.set_result(None)
+
     def shut(self) -> None:
         """Turn all away that have no lease yet, and whoever comes from now on: their waits are cancelled."""
         self._closed = True
