@@ -22,6 +22,12 @@ QUIET = (
     "watchfiles",
 )  # at WARNING: they say a line a fetch
 REPEATING = ("aiokafka", "faust", "opentelemetry", "vision_stream.delivery.consumer_thread")
+TROUBLE = (  # each message in flight says it
+    "handler runs again",
+    "changelog not delivered yet",
+    "dead letter not delivered yet",
+    "Redis refused a command",
+)
 EVERY_S = 10.0
 
 
@@ -70,21 +76,30 @@ def hush() -> None:
 
 
 class OnceInAWhile(logging.Filter):
-    """Lets a library's line through once in ``EVERY_S`` seconds: while a broker is away, aiokafka says the same ten
-    times a second."""
+    """Lets a line that repeats through once in ``EVERY_S`` seconds: while a broker is away, aiokafka says the same ten
+    times a second, and each message in flight that it waits."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[tuple[str, int, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or not record.name.startswith(REPEATING):
+        said = _repeating(record)
+        if record.levelno < logging.WARNING or said is None:
             return True
-        line = record.name, record.levelno, str(record.msg)  # the template: node ids and errors vary
+        line = record.name, record.levelno, said
         if record.created - self._said.get(line, -EVERY_S) < EVERY_S:
             return False
         self._said[line] = record.created
         return True
+
+
+def _repeating(record: logging.LogRecord) -> str | None:
+    """A line's words without what varies; None where it is one that does not repeat."""
+    if isinstance(record.msg, dict):  # a line of ours
+        event = record.msg.get("event")
+        return event if event in TROUBLE else None
+    return str(record.msg) if record.name.startswith(REPEATING) else None
 
 
 def mute_kafka_client() -> None:

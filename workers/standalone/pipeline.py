@@ -96,6 +96,7 @@ class Pipeline:
             now=time.time(),
         )
         self._gates[detection.camera_id] = gated.state
+        _log.debug("gated", tasks=[task.task_id for task in gated.tasks], skipped=gated.skips)
         for reason, count in gated.skips.items():
             metrics.groups_skipped.labels(reason).inc(count)
         for task in gated.tasks:
@@ -107,6 +108,8 @@ class Pipeline:
         try:
             outcome = await self._assessor.assess(task)
             metrics.tasks.labels(outcome_name(outcome)).inc()
+            reason = getattr(outcome, "reason", None)
+            _log.debug("outcome", task=task.task_id, outcome=outcome_name(outcome), reason=reason)
             await self._join(outcome)
         finally:
             self._assessing.discard(task.task_id)
@@ -119,6 +122,8 @@ class Pipeline:
             now = time.time()
             joined = join(self._results[camera_id], message, self._settings.alerts, now=now)
             self._results[camera_id] = joined.state
+            closed = [news.request_id for news in joined.messages if isinstance(news, CameraAssessment)]
+            _log.debug("joined", closed=closed, alerts=len(joined.messages) - len(closed))
             for news in joined.messages:
                 await self._publish(news, now)
 
