@@ -54,7 +54,7 @@ class Zones:
         counts = ~inside[:, self._of_kind("exclude")].any(axis=1)
         if any(self._of_kind("include")):
             counts &= inside[:, self._of_kind("include")].any(axis=1)
-        kept = tuple(objects[row] for row in np.flatnonzero(counts))
+        kept = tuple(objects[row] for row in np.flatnonzero(counts).tolist())
         return kept, self._places(kept, inside[counts])
 
     def _of_kind(self, kind: str) -> list[bool]:
@@ -69,7 +69,7 @@ class Zones:
         lanes = self._of_kind("carriageway")
         if not any(lanes):
             return Places(names)
-        on_one = np.flatnonzero(inside[:, lanes].any(axis=1))
+        on_one = np.flatnonzero(inside[:, lanes].any(axis=1)).tolist()
         return Places(names, frozenset(objects[row].object_id for row in on_one))
 
     def _inside(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
