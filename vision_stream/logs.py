@@ -84,8 +84,8 @@ class OnceInAWhile(logging.Filter):
         self._said: dict[tuple[str, int, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said = _repeating(record)
-        if record.levelno < logging.WARNING or said is None:
+        said = _repeating(record) if record.levelno >= logging.WARNING else None
+        if said is None:
             return True
         line = record.name, record.levelno, said
         if record.created - self._said.get(line, -EVERY_S) < EVERY_S:
