@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.types.tuples import TP, ConsumerMessage
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
 from vision_stream.app import App
 from vision_stream.delivery.consumer import Consumer
+from vision_stream.delivery.consumer_thread import ConsumerThread
 from vision_stream.delivery.flow import Flow
 from vision_stream.delivery.marks import Place
 from vision_stream.delivery.offsets import OffsetLedger
@@ -84,6 +87,20 @@ def fetched(consumer: Any, offsets: Mapping[TP, list[int]], active: set[TP] | No
 
     consumer._wait_next_records = next_records
     consumer._to_message = lambda tp, record: record.offset
+
+
+async def test_a_partition_that_was_just_revoked_has_no_end_and_no_position(app: App):
+    thread: Any = ConsumerThread.__new__(ConsumerThread)
+    subscription: Any = SubscriptionState(loop=asyncio.get_running_loop())
+    thread._ensure_consumer = lambda: SimpleNamespace(_subscription=subscription)
+    assert (thread.highwater(ONE), thread.position_now(ONE)) == (None, None)  # before it has subscribed
+
+    subscription.subscribe({"in"})
+    subscription.assign_from_subscribed({TopicPartition("in", 0)})
+    subscription.subscription.assignment.state_value(TopicPartition("in", 0)).highwater = 7
+
+    assert (thread.highwater(ONE), thread.position_now(ONE)) == (7, None)
+    assert (thread.highwater(TWO), thread.position_now(TWO)) == (None, None)
 
 
 # (i) the flow

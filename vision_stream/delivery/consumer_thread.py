@@ -75,11 +75,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def position_now(self, tp: Any) -> int | None:
         """The next offset to fetch; None where the partition is not ours or has no position yet. Asks nobody."""
-        subscription = self._ensure_consumer()._subscription
+        state = self._state(tp)
+        return None if state is None else state._position
+
+    def highwater(self, tp: Any) -> Any:
+        """The next offset that the partition will get; None where it is not ours, be it since a moment ago, or nothing
+        of it was fetched yet. aiokafka's own raises, and what asks here runs in another thread than what revokes."""
+        state = self._state(tp)
+        return None if state is None else state.highwater
+
+    def _state(self, tp: Any) -> Any:
+        subscribed = self._ensure_consumer()._subscription.subscription
+        assignment = subscribed.assignment if subscribed is not None else None  # one look: it is replaced, not changed
         tp = TopicPartition(*tp)
-        if not subscription.is_assigned(tp):
-            return None
-        return subscription.subscription.assignment.state_value(tp)._position
+        return assignment.state_value(tp) if assignment is not None and tp in assignment.tps else None
 
     async def commit_places(self, places: Mapping[TP, Place]) -> bool:
         """Commit; False where that failed. Faust ends the worker for it; here the next commit tries again."""
