@@ -9,9 +9,9 @@ import asyncio
 import threading
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Info
 
-from vision_stream import probes
+from vision_stream import __version__, probes
 
 _log = structlog.get_logger(__name__)
 
@@ -37,6 +37,8 @@ last_frame = Gauge(
 )
 
 # Every process
+build = Info("vision_stream_build", "The version that runs. Several at once: an upgrade is under way.")
+build.info({"version": __version__})
 loop_beat = Gauge(
     "vision_stream_loop_beat_timestamp_seconds",
     "When the event loop last ran its heartbeat, each second. Old: the process is wedged; restart it.",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from faust.web import View
 
+from vision_stream import __version__
+
 if TYPE_CHECKING:
     from vision_stream.app import App
 
@@ -33,6 +35,7 @@ def collect(app: App) -> dict[str, Any]:
     """What the page shows, as plain JSON values; holds no secret."""
     stats = {
         "app": app.conf.id,
+        "version": __version__,
         "at": time.time(),
         "roles": list(app.settings.stream_roles),
         "rebalancing": app.rebalancing,

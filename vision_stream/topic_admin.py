@@ -87,6 +87,12 @@ async def look(specs: Sequence[TopicSpec], kafka: KafkaSettings) -> dict[str, Se
         return await _view(admin, broker, specs)
 
 
+async def settings_of(names: Sequence[str], kafka: KafkaSettings) -> dict[str, dict[str, str]]:
+    """Kafka's settings of topics that are there, by topic; the caller bounds the wait."""
+    async with _admin(kafka) as admin:
+        return {name: _values(entries) for name, entries in (await _described(admin, names)).items()}
+
+
 async def _reachable(kafka: KafkaSettings, wait_s: float, deadline: float) -> None:
     # Asked connection by connection: aiokafka's clients log an error for every try, and keep its reason to themselves.
     while failures := await _failures(kafka):
@@ -220,10 +226,7 @@ def _create_error(name: str, error: type[Exception], said: str) -> Exception:
 
 async def _update(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], changes: dict[str, Change]) -> None:
     """Set the wanted values where a topic has others."""
-    answers: list[Any] = list(
-        await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, spec.name) for spec in specs])
-    )
-    values = {name: entries for answer in answers for (*_, name, entries) in answer.resources}
+    values = await _described(admin, [spec.name for spec in specs])
     changed = [spec for spec in specs if not spec.config.items() <= _values(values[spec.name]).items()]
     if not changed:
         return
@@ -232,6 +235,13 @@ async def _update(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], change
         if for_code(code) is not NoError:
             raise VisionStreamError(f"Kafka did not change the settings of the topic {name!r}: {said}")
         changes.setdefault(name, "updated")
+
+
+async def _described(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Sequence[Sequence[Any]]]:
+    answers: list[Any] = list(
+        await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    )
+    return {name: entries for answer in answers for (*_, name, entries) in answer.resources}
 
 
 def _altered(spec: TopicSpec, entries: Sequence[Sequence[Any]]) -> ConfigResource:

@@ -31,6 +31,7 @@ COMMANDS = (
     "doctor",
     "bundle",
     "backup",
+    "upgrade",
     "version",
 )
 

@@ -48,7 +48,7 @@ def doctor(
     if as_json:
         print(json.dumps({"ok": code == 0, "exit_code": code, "checks": [asdict(each) for each in findings]}, indent=2))
     else:
-        _print(findings)
+        print_findings(findings)
     _leave(code)
 
 
@@ -81,7 +81,8 @@ def _config(loaded: Loaded) -> Finding:
     return Finding("config", "note" if told else "ok", text, "vision-stream check-config" if told else "")
 
 
-def _print(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[Finding]) -> None:
+    """One line each, with the remedy under it, and how many are wrong."""
     for finding in findings:
         typer.echo(f"{WORDS[finding.level]:6} {finding.name:8} {finding.text}")
         if finding.remedy:
