@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from vision_stream.settings import KafkaSettings
+from vision_stream.worker import SLACK_S
+
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOYMENT = ROOT / "deployment"
+ENDS_WITHIN_S = KafkaSettings().shutdown_s + SLACK_S  # a worker that is told to end, with the broker away
 PACKAGES = {"promtool": "prometheus", "prometheus": "prometheus", "kubectl": "kubernetes-client"}
 
 

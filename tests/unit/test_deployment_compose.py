@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deployment_files import DEPLOYMENT, ROOT
+from tests.deployment_files import DEPLOYMENT, ENDS_WITHIN_S, ROOT
 from vision_stream.config.environment import variables
 
 INFRA, THREE = "docker-compose.infra.yml", "docker-compose.infra.3-brokers.yml"
@@ -123,6 +123,12 @@ def test_our_processes_run_with_as_little_as_they_need():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
+
+
+def test_a_worker_is_given_longer_to_end_than_it_takes_at_most():
+    given = {service["stop_grace_period"] for service in services(APP).values() if "stop_grace_period" in service}
+    assert given
+    assert all(int(period.removesuffix("s")) > ENDS_WITHIN_S + 8 for period in given)
 
 
 def test_our_services_are_one_image_and_all_roles_are_there():

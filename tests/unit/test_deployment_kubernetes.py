@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deployment_files import DEPLOYMENT, program
+from tests.deployment_files import DEPLOYMENT, ENDS_WITHIN_S, program
 from vision_stream.config.environment import variables
 from vision_stream.settings import ROLES, Settings
 
@@ -84,6 +84,17 @@ def test_our_pods_are_probed_for_life_and_readiness(overlay: str):
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz", name
         port = container["livenessProbe"]["httpGet"]["port"]
         assert port in {p["name"] for p in container["ports"]}, name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_is_given_longer_to_end_than_it_takes_at_most(overlay: str):
+    given = {
+        name: spec["terminationGracePeriodSeconds"]
+        for name, spec in ours(overlay).items()
+        if any("ROLES" in each["name"] for each in spec["containers"][0].get("env", ()))
+    }
+    assert len(given) == len(ROLES)
+    assert all(seconds > ENDS_WITHIN_S + 8 for seconds in given.values()), given
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

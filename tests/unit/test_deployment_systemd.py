@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import in_ci
+from tests.deployment_files import ENDS_WITHIN_S
 from vision_stream.errors import STUCK, ConfigError
 from vision_stream.settings import ROLES, SchedulerSettings
 
@@ -64,3 +65,4 @@ def test_the_target_wants_a_worker_of_each_role():
 def test_a_worker_is_given_longer_to_end_than_an_llm_call_may_take():
     (seconds,) = values(UNITS / "vision-stream-worker@.service", "TimeoutStopSec")
     assert int(seconds) > SchedulerSettings().call_deadline_s + 8
+    assert int(seconds) > ENDS_WITHIN_S + 8
