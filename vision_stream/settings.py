@@ -429,7 +429,21 @@ class ModelSettings(Section):
     iou: float = Field(default=0.5, gt=0, le=1, description="overlap above which the weaker of two boxes is dropped")
     classes: tuple[str, ...] = Field(default=(), description="names to keep; none: all")
     threads: int = Field(default=0, ge=0, le=256, description="of one inference (onnx); 0: as many as cores")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
+        description="auto: a GPU where there is one; one that is asked for and not there is an error",
+    )
+    half: bool = Field(
+        default=False,
+        description="16-bit arithmetic on a GPU (ultralytics); an ONNX model has the precision of its export",
+    )
     allow_code: bool = Field(default=False, description="load a .pt, which can run code of whoever made it")
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-Fa-f]{64}$",
+        description="the model file must have it; needed for what can run code",
+    )
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -158,6 +158,8 @@ def _bounds(metadata: list[Any] | tuple[Any, ...]) -> Iterator[str]:
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, `_`, `.` and `-`, the first a letter or digit",
     r"^https?://[^\s@/]+(/\S*)?$": "an http:// or https:// URL without user and password",
+    r"^(auto|cpu|mps|cuda(:\d{1,2})?)$": "auto, cpu, cuda, cuda:N or mps",
+    r"^[0-9A-Fa-f]{64}$": "64 hexadecimal digits",
     r"^\d+(ms|s|m)$": "a number with ms, s or m, as 15s",
     r"^([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$": "host:port, without a scheme",
 }

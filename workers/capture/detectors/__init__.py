@@ -1,9 +1,10 @@
 """Detectors: a picture in, objects out. Two backends behind one protocol, held to one suite of tests.
 
-    onnx         ONNX Runtime: light, no torch; YOLO v8/11 and end-to-end heads
+    onnx         ONNX Runtime: light, no torch; YOLO v8, 11 and 26, with and without suppression in the model
     ultralytics  whatever ultralytics loads; AGPL-3.0, in the extra ``yolo``
 
-``labels`` picks classes by name, ``letterbox`` and ``heads`` are the arithmetic around an ONNX model.
+``trust`` says which files may be loaded, ``labels`` picks classes by name, ``letterbox`` and ``heads`` are the
+arithmetic around an ONNX model.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Protocol
 from vision_stream.errors import ConfigError
 from vision_stream.messages import DetectedObject
 from vision_stream.settings import ModelSettings
+from workers.capture.detectors.trust import check_trust
 from workers.capture.sources.base import Picture
 
 DEMO_MODEL = "vision-stream-demo.onnx"
@@ -35,9 +37,11 @@ def open_detector(settings: ModelSettings) -> Detector:
     """The detector that the settings describe, its model loaded. Takes from 0.1 s (onnx) to many (torch).
 
     Raises:
-        ConfigError: no such model, not one this backend can use, an unknown class, or the backend is not installed.
+        ConfigError: no such model, one that is not trusted or that this backend cannot use, an unknown class, no such
+            device, or the backend is not installed.
     """
     path = model_path(settings.path)
+    check_trust(path, settings)
     if settings.backend == "ultralytics":
         from workers.capture.detectors.ultralytics import UltralyticsDetector
 

@@ -32,8 +32,8 @@ def read_head(
     """Objects in a model's output for one picture.
 
     Args:
-        output: (1, 4 + classes, n), centre, size and class scores: suppression is done here; or (1, n, 6), corners,
-            score and class: an end-to-end model, which has done it.
+        output: (1, 4 + classes, n), centre, size and class scores, of YOLO v8 and 11: suppression is done here; or
+            (1, n, 6), corners, score and class, of YOLO 26 and of models exported with nms: it is done.
         keep: class ids to report.
         classes: how many the model has; 0 where it does not say.
 
@@ -43,7 +43,7 @@ def read_head(
     rows = output[0] if output.ndim == 3 and output.shape[0] == 1 else None
     if rows is None:
         found = None
-    elif rows.shape[1] == 6 and rows.shape[0] != 4 + classes:
+    elif rows.shape[1] == 6:  # no model has as few as 6 candidates: the smallest input gives 21
         found = _end_to_end(rows, confidence, keep)
     elif rows.shape[0] == 4 + classes or (classes == 0 and rows.shape[0] > 4):
         found = _suppressed(_candidates(rows, confidence, keep), iou)

@@ -26,7 +26,7 @@ class OnnxDetector:
         Raises:
             ConfigError: the file is no ONNX model for detection, or a class in the filter is unknown.
         """
-        self._session = open_session(path, settings.threads)
+        self._session = open_session(path, settings.threads, settings.device)
         self._file = describe(self._session, path)
         self.name = path.name
         self.labels = tuple(self._file.names.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ class OnnxFile:
     names: dict[int, str]  # of classes; empty where the file does not say
 
 
-def open_session(path: Path, threads: int = 0) -> Any:
-    """An ONNX Runtime session on the GPU where there is one, else the CPU.
+def open_session(path: Path, threads: int = 0, device: str = "cpu") -> Any:
+    """An ONNX Runtime session on ``device``, as ``model.device`` names it.
 
     Raises:
-        ConfigError: ONNX Runtime is not installed, or cannot load the file.
+        ConfigError: ONNX Runtime is not installed, cannot load the file or has no such device.
     """
     try:
         import onnxruntime
@@ -43,13 +44,32 @@ def open_session(path: Path, threads: int = 0) -> Any:
     options.log_severity_level = 3  # errors
     # Threads that spin between frames cost a core for nothing at 2 frames a second.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    available = onnxruntime.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    providers = providers_for(device, onnxruntime.get_available_providers())
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # its exceptions have no common base but this
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"model.path: {path} is no ONNX model: {first_line}", remedy="give an .onnx file") from error
+
+
+def providers_for(device: str, available: Sequence[str]) -> list[Any]:
+    """ONNX Runtime's execution providers for a device, the best first; what one cannot do the next does.
+
+    Raises:
+        ConfigError: ``device`` is asked for, and this ONNX Runtime cannot use it.
+
+    >>> providers_for("auto", ["CPUExecutionProvider"])
+    ['CPUExecutionProvider']
+    """
+    kind, _, number = device.partition(":")
+    wanted = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "auto": "CUDAExecutionProvider"}
+    provider = wanted.get(kind)
+    if provider not in available:
+        if kind in ("cuda", "mps"):
+            remedy = "pip install onnxruntime-gpu (in place of onnxruntime)" if kind == "cuda" else "set it to cpu"
+            raise ConfigError(f"model.device: {device}, which this ONNX Runtime cannot use", remedy=remedy)
+        return ["CPUExecutionProvider"]
+    return [(provider, {"device_id": int(number)}) if number else provider, "CPUExecutionProvider"]
 
 
 def describe(session: Any, path: Path) -> OnnxFile:
@@ -60,6 +80,10 @@ def describe(session: Any, path: Path) -> OnnxFile:
         raise ConfigError(f"model.path: {path} is for {meta['task']}", remedy="use a model for the task detect")
     if taken.type not in DTYPES or len(taken.shape) != 4:
         raise ConfigError(f"model.path: {path} does not take pictures", remedy="export a YOLO model to ONNX")
+    if isinstance(taken.shape[0], int) and taken.shape[0] != 1:
+        raise ConfigError(
+            f"model.path: {path} takes {taken.shape[0]} pictures at once", remedy="export it with batch=1"
+        )
     height, width, stride = _size(taken.shape, meta)
     return OnnxFile(taken.name, DTYPES[taken.type], height, width, stride, _names(meta))
 

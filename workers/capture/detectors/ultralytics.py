@@ -17,25 +17,19 @@ from workers.capture.detectors.objects import MOST_OBJECTS, to_objects
 from workers.capture.detectors.onnx_file import describe, open_session
 from workers.capture.sources.base import Picture
 
-CODE = frozenset({".pt", ".pth", ".torchscript"})  # pickles and programs: loading one runs what its maker wrote
-
 
 class UltralyticsDetector:
     def __init__(self, path: Path, settings: ModelSettings) -> None:
         """
         Raises:
-            ConfigError: ultralytics is not installed or cannot load the file, the file could run code and that was
-                not allowed, or a class in the filter is unknown.
+            ConfigError: ultralytics is not installed or cannot load the file, the device is not there, or a class
+                in the filter is unknown.
         """
-        if path.suffix.lower() in CODE and not settings.allow_code:
-            raise ConfigError(
-                f"model.path: a {path.suffix} file can run code of whoever made it",
-                remedy="set model.allow_code if you trust it, or export it: yolo export format=onnx",
-            )
         self.name = path.name
         self._settings = settings
-        self._input = _input_of(path)
+        size = _input_of(path)
         self._model = _load(path)
+        self._input = {**size, **_arithmetic(settings)}
         self._lock = threading.Lock()  # a model object is not safe to share between threads
         self._names = {int(number): str(name)[:100] for number, name in dict(self._model.names).items()}
         self.labels = tuple(self._names.values())
@@ -65,6 +59,26 @@ def _input_of(path: Path) -> dict[str, Any]:
         return {}
     file = describe(open_session(path), path)
     return {"imgsz": [file.height, file.width], "rect": file.stride is not None}
+
+
+def _arithmetic(settings: ModelSettings) -> dict[str, Any]:
+    """Device and precision to ask for. ultralytics takes the CPU where ``mps`` is asked for and not there."""
+    import torch
+    from ultralytics.utils import DEFAULT_CFG
+
+    wanted = settings.device
+    gpus = torch.cuda.device_count()
+    there = {"auto": True, "cpu": True, "mps": torch.backends.mps.is_available()}
+    if not there.get(wanted, int(wanted.partition(":")[2] or 0) < gpus):
+        raise ConfigError(
+            f"model.device: {wanted}, which PyTorch does not find; it finds {gpus} CUDA GPUs",
+            remedy="install a driver and a PyTorch for it, or set it to auto or cpu",
+        )
+    if wanted == "auto":
+        wanted = "cuda:0" if gpus else "mps" if there["mps"] else "cpu"
+    if not settings.half or wanted == "cpu":
+        return {"device": wanted}
+    return {"device": wanted, **({"quantize": 16} if hasattr(DEFAULT_CFG, "quantize") else {"half": True})}
 
 
 def _load(path: Path) -> Any:
