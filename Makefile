@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup lock simulate soak faults clean
+.PHONY: help demo test lint setup lock audit simulate soak faults clean
 
 demo:  ## Set up, and run the main job until Ctrl-C (ARGS="--seconds 60 --headless")
 	@$(PYTHON) scripts/dev.py demo $(ARGS)
@@ -18,6 +18,9 @@ setup:  ## Only set up, for development
 
 lock:  ## Write requirements.lock and the list of Kafka's jars anew (ARGS=--upgrade)
 	@$(PYTHON) scripts/dev.py lock $(ARGS)
+
+audit:  ## Look for known holes in what requirements.lock pins (asks PyPI)
+	@$(PYTHON) scripts/dev.py audit $(ARGS)
 
 SEEDS ?= 500
 simulate:  ## Crash the agents at every turn of a virtual clock, and audit (SEEDS=20000, SEED=17 one again)

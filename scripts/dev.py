@@ -4,6 +4,7 @@
     test [--yolo] [ARGS]  set up, lint, and run the tests; ARGS go to pytest; --yolo (or CI=1) adds ultralytics, 6 GB
     lint                ruff, pyright and import-linter alone
     setup [--yolo]      only set up, for development
+    audit               look for known holes in what requirements.lock pins; asks PyPI
     lock                write requirements.lock and the list of Kafka's jars anew
     clean               remove the environment, caches and what processes wrote
 
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 (that is the question here)
         return run_with_newer_python(argv)
     command, args = (argv[0], argv[1:]) if argv else ("", [])
-    commands = {"demo": demo, "test": test, "lint": lint, "setup": setup, "lock": lock, "clean": clean}
+    commands = {"demo": demo, "test": test, "lint": lint, "setup": setup, "lock": lock, "audit": audit, "clean": clean}
     if command not in commands:
         print(__doc__)
         return 0 if command in ("-h", "--help", "help") else 2
@@ -101,6 +102,14 @@ def lock(args: list[str]) -> int:
     install(("demo",))
     run([PYTHON, "-m", "vision_stream.kafka_jars", "lock"])
     return 0
+
+
+def audit(args: list[str]) -> int:
+    make_venv()
+    run_pip_install_uv()
+    # Strict: without it a package that PyPI could not be asked about counts as one without holes.
+    tool = ["tool", "run", "pip-audit", "--strict", "--require-hashes", "--disable-pip", "-r", LOCK]
+    return subprocess.call([str(part) for part in (BIN / "uv", *tool, *args)])
 
 
 def clean(args: list[str]) -> int:

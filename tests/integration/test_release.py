@@ -18,7 +18,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PARTS = ("vision_stream", "agents", "tables", "workers")
-FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
+BESIDE = ("config", "deployment", "docs", "scripts", "tests")  # in the sdist alone
+FILES = (
+    *("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "README.zh-CN.md", "LICENSE", "NOTICE"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "DEPLOYMENT_GUIDE.md", "IMPLEMENTATION_SUMMARY.md"),
+    *("Makefile", "requirements.lock", "zensical.toml", ".env.example"),
+)
+SECRETS = (
+    "deployment/.env",
+    "deployment/app.env",
+    "deployment/secrets/redis_url",
+    "deployment/kubernetes/secrets.yaml",
+)
+LEFT_OUT = {"__pycache__", ".gitignore", "secrets"}
 KNOWN_PTH = ("__editable__.vision_stream-", "distutils-precedence.pth")  # ours for development, and setuptools'
 ACCEPTED = ("MIT", "BSD", "Apache", "PSF-2.0", "Python-2.0", "ISC", "MPL-2.0", "Mozilla", "Zlib", "CC0", "Repoze")
 OWN = "vision-stream"  # Apache-2.0, and AGPL-3.0 for the demo model: docs/decisions/0001-licence.md
@@ -44,10 +56,13 @@ def run(*argv: str | Path, cwd: Path, accept: Sequence[int] = (0,)) -> str:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     """Built from a copy, as a build leaves its traces; dependencies in the versions that are installed here."""
     work = tmp_path_factory.mktemp("release")
-    for part in PARTS:
+    for part in (*PARTS, *BESIDE):
         shutil.copytree(ROOT / part, work / "source" / part, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(ROOT / name, work / "source")
+    for name in SECRETS:
+        (work / "source" / name).parent.mkdir(exist_ok=True)
+        (work / "source" / name).write_text("canary")
     uv = BIN / "uv"
     run(uv, "build", "--no-build-isolation", "--python", sys.executable, "--out-dir", "dist", "source", cwd=work)
     (wheel,), (sdist,) = (work / "dist").glob("*.whl"), (work / "dist").glob("*.tar.gz")
@@ -92,8 +107,18 @@ def test_the_sdist_holds_what_the_wheel_holds(release: Release):
         built = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert built - source == set()
     assert {"LICENSE", "NOTICE"} <= source
+    assert not [name for name in built if name.startswith(BESIDE)]
     assert {"vision_stream/models/vision-stream-demo.onnx", "workers/gateway/static/index.html"} <= built
     assert not [name for name in built if name.startswith("tests")]
+
+
+def test_the_sdist_holds_what_somebody_without_a_clone_needs_and_no_password(release: Release):
+    with tarfile.open(release.sdist) as tar:
+        source = {name.partition("/")[2] for name in tar.getnames() if not name.endswith("/")}
+    files = {path.relative_to(ROOT) for folder in BESIDE for path in (ROOT / folder).rglob("*") if path.is_file()}
+    wanted = {path.as_posix() for path in files if LEFT_OUT.isdisjoint(path.parts)} - set(SECRETS) | set(FILES)
+    assert wanted - source == set()
+    assert source.isdisjoint(SECRETS)
 
 
 def test_nothing_runs_at_the_start_of_python_but_what_is_known(release: Release):
