@@ -155,6 +155,7 @@ class KafkaSecuritySettings(Section):
             missing = "key_file" if self.certificate_file else "certificate_file"
             raise contradiction(
                 (missing,),
+                ("certificate_file" if self.certificate_file else "key_file",),
                 found=f"no {missing} beside the other of the two",
                 allowed="certificate_file and key_file, or neither",
                 remedy=f"set {missing}",
@@ -162,6 +163,8 @@ class KafkaSecuritySettings(Section):
         if (self.ca_file or self.certificate_file) and not self.uses_tls:
             raise contradiction(
                 ("protocol",),
+                ("ca_file",),
+                ("certificate_file",),
                 found=f"protocol {self.protocol} with certificates",
                 allowed="ssl or sasl_ssl",
                 remedy="set protocol: ssl, or sasl_ssl with a user",
@@ -369,6 +372,7 @@ class GatewaySettings(Section):
             missing = "key_file" if self.certificate_file else "certificate_file"
             raise contradiction(
                 (missing,),
+                ("certificate_file" if self.certificate_file else "key_file",),
                 found=f"no {missing} beside the other of the two",
                 allowed="certificate_file and key_file, or neither",
                 remedy=f"set {missing}",

@@ -50,7 +50,7 @@ def test_show_gives_each_value_and_its_source_without_secrets(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     Path("config/api_keys.yaml").write_text(
-        'keys:\n- {id: key-001, api_key: canary-key, base_url: "http://u:canary-b@h/v1"}\n'
+        'keys:\n- {id: key-001, api_key: canary-key, base_url: "http://h/v1?token=canary-b"}\n'
     )
     Path("config/cameras.yaml").write_text('cameras:\n- {id: a, source: "rtsp://u:canary-c@10.0.0.5/s?token=canary"}\n')
     Path(".env").write_text("ALGO_GATEWAY_TOKEN=canary-token\nALGO_GATEWAY_PORT=8001\n")
@@ -62,7 +62,7 @@ def test_show_gives_each_value_and_its_source_without_secrets(
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in output.out.splitlines()}
     assert "canary" not in output.out + output.err
     assert rows["llm.keys[0].api_key"] == "*** config/api_keys.yaml:2:26"
-    assert rows["llm.keys[0].base_url"] == "http://h/v1 config/api_keys.yaml:2:48"
+    assert rows["llm.keys[0].base_url"] == "http://h/v1?token=*** config/api_keys.yaml:2:48"
     assert rows["llm.keys[0].model"] == "gpt-4o-mini default"
     assert rows["cameras.cameras[0].source"] == "rtsp://10.0.0.5/s?token=*** config/cameras.yaml:2:19"
     assert rows["redis.url"] == "redis://h/1 environment ALGO_REDIS_URL"

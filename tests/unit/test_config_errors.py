@@ -130,7 +130,7 @@ FILES = [
         config/monitoring.yaml:1:10
           field:   grafana
           found:   an unknown name
-          allowed: prometheus, watchdog
+          allowed: prometheus, watchdog, tracing
           remedy:  remove it""",
     ),
     (
