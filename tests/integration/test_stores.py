@@ -96,6 +96,20 @@ async def test_a_frame_goes_when_its_time_is_over(frames: FrameStore):
     await eventually(gone, within_s=2)
 
 
+async def test_what_is_deleted_is_gone_and_the_rest_stays(evidence: EvidenceStore, frames: FrameStore):
+    for number in range(1001):
+        await evidence.put(f"cam-01:s:1/{number}", b"jpeg", ttl_s=60)
+    await frames.put("cam-01", b"one", ttl_s=60)
+    await frames.put("cam-02", b"two", ttl_s=60)
+
+    await evidence.delete(*(f"cam-01:s:1/{number}" for number in range(1000)), "never put")
+    await evidence.delete()
+    await frames.delete("cam-01")
+
+    assert [await evidence.get(f"cam-01:s:1/{number}") for number in (0, 499, 999, 1000)] == [None, None, None, b"jpeg"]
+    assert (await frames.latest("cam-01"), await frames.latest("cam-02")) == (None, b"two")
+
+
 # --- memory: bounds ----------------------------------------------------------------------------------------------
 
 

@@ -58,6 +58,9 @@ async def test_every_store_works_with_it(link: RedisLink):
     assert await evidence.get("cam-01:s:1/0") == b"jpeg"
     assert await frames.put("cam-01", b"jpeg", ttl_s=5)
     assert await frames.latest("cam-01") == b"jpeg"
+    await evidence.delete("cam-01:s:1/0")
+    await frames.delete("cam-01")
+    assert (await evidence.get("cam-01:s:1/0"), await frames.latest("cam-01")) == (None, None)
     assert await cache.put_latest("cam-01", b"latest", ttl_s=5)
     assert await cache.latest("cam-01") == b"latest"
     assert await cache.record_alert(alert)

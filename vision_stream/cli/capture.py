@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +67,9 @@ def capture(
         realtime=realtime,
         seconds=seconds,
         as_json=as_json,
+        reread=partial(config.load_with_places, config_dir, overrides) if source is None else None,
+        only=camera,
+        fps=fps,
     )
     raise typer.Exit(run(settings, plan, reload))
 

@@ -20,11 +20,19 @@ class EvidenceStore(Protocol):
 
     async def get(self, key: str) -> bytes | None: ...
 
+    async def delete(self, *keys: str) -> None:
+        """Forget these before their time; what is not there is no error."""
+        ...
+
 
 class FrameStore(Protocol):
     async def put(self, camera_id: str, jpeg: bytes, *, ttl_s: float) -> bool: ...
 
     async def latest(self, camera_id: str) -> bytes | None: ...
+
+    async def delete(self, camera_id: str) -> None:
+        """Forget its frame before its time."""
+        ...
 
 
 class AssessmentCache(Protocol):

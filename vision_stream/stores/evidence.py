@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 2**20  # of one process; 768 px JPEGs are 30 to 100 KB, so about a thousand
 MAX_ITEMS = 5000
+DELETED_AT_ONCE = 500  # keys of one command, so that other commands do not wait behind it
 
 
 class MemoryEvidence:
@@ -30,6 +31,10 @@ class MemoryEvidence:
     async def get(self, key: str) -> bytes | None:
         return self._pictures.get(key)
 
+    async def delete(self, *keys: str) -> None:
+        for key in keys:
+            self._pictures.drop(key)
+
 
 class RedisEvidence:
     def __init__(self, link: RedisLink) -> None:
@@ -41,3 +46,8 @@ class RedisEvidence:
 
     async def get(self, key: str) -> bytes | None:
         return await self._link.read("evidence", f"evidence:{key}")
+
+    async def delete(self, *keys: str) -> None:
+        for some in (keys[at : at + DELETED_AT_ONCE] for at in range(0, len(keys), DELETED_AT_ONCE)):
+            names = [f"evidence:{key}" for key in some]
+            await self._link.call("evidence", lambda redis, names=names: redis.unlink(*names))

@@ -20,14 +20,14 @@ class ExpiringBytes:
 
     def put(self, key: str, value: bytes, *, ttl_s: float) -> bool:
         """Keep ``value``, dropping the oldest to make room; False if it alone is too large."""
-        self._drop(key)
+        self.drop(key)
         if len(value) > self._max_bytes or ttl_s <= 0:
             return False
         now = self._clock()
         self._items[key] = (now + ttl_s, value)
         self.size += len(value)
         while len(self._items) > self._max_items or self.size > self._max_bytes or self._oldest_expired(now):
-            self._drop(next(iter(self._items)))
+            self.drop(next(iter(self._items)))
         return True
 
     def get(self, key: str) -> bytes | None:
@@ -35,7 +35,7 @@ class ExpiringBytes:
         if value is None:
             return None
         if self._clock() >= expires_at:
-            self._drop(key)
+            self.drop(key)
             return None
         return value
 
@@ -43,6 +43,7 @@ class ExpiringBytes:
         expires_at, _ = next(iter(self._items.values()))
         return now >= expires_at
 
-    def _drop(self, key: str) -> None:
+    def drop(self, key: str) -> None:
+        """Forget it, if it is there."""
         _, value = self._items.pop(key, (0.0, b""))
         self.size -= len(value)

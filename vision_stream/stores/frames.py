@@ -28,6 +28,9 @@ class MemoryFrames:
     async def latest(self, camera_id: str) -> bytes | None:
         return self._frames.get(camera_id)
 
+    async def delete(self, camera_id: str) -> None:
+        self._frames.drop(camera_id)
+
 
 class RedisFrames:
     def __init__(self, link: RedisLink) -> None:
@@ -39,3 +42,6 @@ class RedisFrames:
 
     async def latest(self, camera_id: str) -> bytes | None:
         return await self._link.read("frames", f"frame:{camera_id}")
+
+    async def delete(self, camera_id: str) -> None:
+        await self._link.call("frames", lambda redis: redis.unlink(f"frame:{camera_id}"))

@@ -9,5 +9,6 @@ eyes       what is done to a frame there: detectors -> tracking -> clustering ->
 evidence   puts a group's picture where the LLM scheduler finds it, before the event that names it
 worker     the above for one camera
 sink       where detections go: Kafka, or whoever implements its protocol in process
+fleet      several workers while the cameras change; ``reloading`` says when they do
 run        several workers until they end or are told to; the command line
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -25,6 +26,7 @@ class EvidenceKeeper:
     def __init__(self, store: EvidenceStore | None, *, ttl_s: float) -> None:
         self._store = store
         self._ttl_s = ttl_s
+        self._lying: deque[tuple[float, str]] = deque()  # (expires at, key) of what may lie in the store, oldest first
 
     async def keep(
         self, request_id: str, groups: Sequence[Group], pictures: Sequence[bytes | None], *, now: float
@@ -34,6 +36,7 @@ class EvidenceKeeper:
         ``now``: seconds since the epoch.
         """
         keys = [f"{request_id}/{group.index}" for group in groups]
+        self._remember(keys, now)  # before: whoever cancels this leaves pictures of which it knows
         stored = await asyncio.gather(*(self._put(key, jpeg) for key, jpeg in zip(keys, pictures, strict=True)))
         room = MESSAGE_BYTES
         complete = []
@@ -46,6 +49,18 @@ class EvidenceKeeper:
                 room -= len(evidence.jpeg) if isinstance(evidence, InlineEvidence) else 0
             complete.append(msgspec.structs.replace(group, evidence=evidence))
         return tuple(complete)
+
+    async def forget(self, *, now: float) -> None:
+        """Delete what still lies in the store."""
+        self._remember([], now)
+        if self._store is not None and self._lying:
+            await self._store.delete(*(key for _, key in self._lying))
+        self._lying.clear()
+
+    def _remember(self, keys: Sequence[str], now: float) -> None:
+        while self._lying and self._lying[0][0] <= now:
+            self._lying.popleft()
+        self._lying.extend((now + self._ttl_s, key) for key in keys)
 
     async def _put(self, key: str, jpeg: bytes | None) -> bool:
         if self._store is None or jpeg is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from vision_stream import live, logs, metrics, tracing
 from vision_stream.background import Background
+from vision_stream.config import Loaded
 from vision_stream.config import load
 from vision_stream.errors import ConfigError
 from vision_stream.probes import probes
@@ -17,10 +18,10 @@ from vision_stream.redaction import redact_url
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
 from workers.capture.detectors import DEMO_MODEL, Detector, open_detector
+from workers.capture.fleet import Fleet
 from workers.capture.inference import Inference
-from workers.capture.sink import Sink
+from workers.capture.reloading import changed_cameras
 from workers.capture.tally import Tally, as_text
-from workers.capture.together import run_together
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
 
@@ -32,6 +33,9 @@ class Plan:
     realtime: bool  # files are played at their own speed
     seconds: float | None = None  # end after these
     as_json: bool = False
+    reread: Callable[[], Loaded] | None = None  # the configuration, where its cameras are followed while it runs
+    only: str | None = None  # of those cameras
+    fps: float | None = None  # instead of theirs
 
 
 def chosen_cameras(
@@ -54,13 +58,18 @@ def chosen_cameras(
                 f"--camera {camera}: config/cameras.yaml has no such camera",
                 remedy="give its --source, or one of " + (", ".join(known) or "... there are none"),
             )
-        return (known[camera].model_copy(update=given),)
-    enabled = tuple(each.model_copy(update=given) for each in known.values() if each.enabled)
+    enabled = watched(settings.cameras.cameras, camera, fps)
     if not enabled:
         raise ConfigError(
             "there is no camera", remedy="give --source SOURCE, or write cameras into config/cameras.yaml"
         )
     return enabled
+
+
+def watched(cameras: Iterable[CameraSettings], only: str | None, fps: float | None) -> tuple[CameraSettings, ...]:
+    """Of a configuration's cameras ``only`` that one, else the enabled ones; ``fps`` instead of theirs."""
+    chosen = [each for each in cameras if (each.id == only if only is not None else each.enabled)]
+    return tuple(each.model_copy(update={"fps": fps}) if fps is not None else each for each in chosen)
 
 
 def run(settings: Settings, plan: Plan, reload: Callable[[], Settings] = load) -> int:
@@ -77,13 +86,13 @@ async def _run(settings: Settings, plan: Plan, reload: Callable[[], Settings]) -
     ending = Ending()
     inference, stores = Inference(), open_stores(settings)
     kafka = _kafka_sink(settings)
-    tallies = {camera.id: Tally(kafka) for camera in plan.cameras}
+    seen = _Seen(kafka)
     background = Background()
     background.spawn(metrics.beat("capture"), name="heartbeat")
     background.spawn(live.follow_sighup(settings, reload), name="SIGHUP")
     try:
         async with asyncio.timeout(plan.seconds):
-            work = asyncio.ensure_future(_cameras(settings, plan, inference, stores, kafka, tallies))
+            work = asyncio.ensure_future(_cameras(settings, plan, inference, stores, seen))
             await ending.until_told(work)
     except TimeoutError:
         if plan.seconds is None:
@@ -95,31 +104,54 @@ async def _run(settings: Settings, plan: Plan, reload: Callable[[], Settings]) -
         await stores.close()
         inference.close()
         await tracing.stop()
-    _print(plan, settings, tallies, kafka)
+    _print(plan, settings, seen)
     return ending.code
 
 
-async def _cameras(
-    settings: Settings,
-    plan: Plan,
-    inference: Inference,
-    stores: Stores,
-    kafka: Any,
-    tallies: dict[str, Tally],
-) -> None:
-    """Load the detector and run the cameras, each by itself: one that breaks off does not end the others."""
-    if kafka is not None:
-        await kafka.start()
+@dataclass
+class _Seen:
+    """Which cameras there were, and what they found."""
+
+    kafka: Any
+    cameras: dict[str, CameraSettings] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+    def tally(self, camera: CameraSettings) -> Tally:
+        self.cameras[camera.id] = camera
+        return self.tallies.setdefault(camera.id, Tally(self.kafka))
+
+
+async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores: Stores, seen: _Seen) -> None:
+    """Load the detector and run the cameras, each by itself: one that breaks off does not end the others.
+
+    Raises:
+        VisionStreamError: the first of what broke off, when all have ended.
+    """
+    if seen.kafka is not None:
+        await seen.kafka.start()
     where = settings.monitoring.prometheus
     loaded: list[Detector] = []
     probes.require("detector", lambda: None if loaded else "the model is loading")
     metrics.serve(where.port, host=where.host)
     detector = await inference.run(open_detector, settings.model)
     loaded.append(detector)
-    workers = [
-        _worker(camera, settings, plan, detector, inference, stores, tallies[camera.id]) for camera in plan.cameras
-    ]
-    await run_together(workers)
+    fleet = Fleet(lambda camera: _worker(camera, settings, plan, detector, inference, stores, seen))
+    following = Background()
+    try:
+        fleet.start(plan.cameras)
+        if plan.reread is not None:
+            following.spawn(_follow(plan, plan.reread, fleet), name="config/cameras.yaml is followed")
+        await fleet.until_all_ended()
+    finally:
+        await following.close()
+        await fleet.close()
+    if fleet.failures:
+        raise fleet.failures[0]
+
+
+async def _follow(plan: Plan, reread: Callable[[], Loaded], fleet: Fleet) -> None:
+    async for cameras in changed_cameras(reread):
+        await fleet.apply(watched(cameras, plan.only, plan.fps))
 
 
 def _worker(
@@ -129,14 +161,14 @@ def _worker(
     detector: Detector,
     inference: Inference,
     stores: Stores,
-    sink: Sink,
+    seen: _Seen,
 ) -> CaptureWorker:
     return CaptureWorker(
         camera,
         settings,
         detector=detector,
         inference=inference,
-        sink=sink,
+        sink=seen.tally(camera),
         evidence=stores.evidence,
         frames=stores.frames,
         loop=plan.loop,
@@ -153,12 +185,13 @@ def _kafka_sink(settings: Settings) -> Any:
     return KafkaSink(settings.kafka)
 
 
-def _print(plan: Plan, settings: Settings, tallies: dict[str, Tally], kafka: Any) -> None:
+def _print(plan: Plan, settings: Settings, seen: _Seen) -> None:
+    kafka = seen.kafka
     delivered = {"delivered": kafka.confirmed, "dropped": kafka.dropped} if kafka is not None else {}
     model = DEMO_MODEL if settings.model.path == "demo" else settings.model.path
     rows = [
-        (camera.id, redact_url(camera.source.get_secret_value()), tallies[camera.id].report())
-        for camera in plan.cameras
+        (camera.id, redact_url(camera.source.get_secret_value()), seen.tallies[camera.id].report())
+        for camera in seen.cameras.values()
     ]
     if plan.as_json:
         cameras = [{"camera": name, "source": source, **report} for name, source, report in rows]

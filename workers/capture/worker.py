@@ -56,6 +56,7 @@ class CaptureWorker:
         self.camera_id = camera.id
         self.session = f"{time.time_ns() // 1_000_000:x}"  # of this run; grows with time
         self.sequence = 0
+        self.last_words = "the worker ended"  # the reason that is told when it does
         self._profile = camera.prompt_profile
         # Over Kafka, only what lies in Redis can be seen by those who read our messages.
         self._inline = settings.enable_kafka_streaming and not settings.redis_enabled
@@ -87,7 +88,12 @@ class CaptureWorker:
             await background.close()
             if not isinstance(sys.exception(), Exception):  # broke off: the gauge stays, grows old and wakes somebody
                 metrics.last_frame.remove(self.camera_id)
-            await self._status.change("disabled", "the worker ended")
+            await self._status.change("disabled", self.last_words)
+
+    async def forget(self) -> None:
+        """Delete the pictures of this run that still lie in the stores; after ``run`` has ended."""
+        await self._keeper.forget(now=time.time())
+        await self._frames.delete(self.camera_id)
 
     async def _handle(self, frame: Frame) -> None:
         with tracing.frame(self.camera_id, frame.captured_at):

@@ -1,0 +1,115 @@
+"""The cameras of one process while they change: those added start, those removed stop and leave nothing behind.
+
+One camera that breaks off, or cannot be started, does not end the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from vision_stream.background import Background
+from vision_stream.errors import ConfigError
+from vision_stream.redaction import mask
+from vision_stream.settings import CameraSettings
+from workers.capture.worker import CaptureWorker
+
+_log = structlog.get_logger(__name__)
+STOP_S = 10.0  # a camera's end: above the 5 s in which its worker ends what it does beside its frames
+
+
+@dataclass(frozen=True)
+class _Running:
+    camera: CameraSettings
+    worker: CaptureWorker
+    task: asyncio.Task[None]
+
+
+class Fleet:
+    """Of one event loop. ``apply`` says which cameras there should be; ``close`` ends them all."""
+
+    def __init__(self, hire: Callable[[CameraSettings], CaptureWorker]) -> None:
+        """``hire`` makes a camera's worker, and raises ConfigError where its source is none."""
+        self._hire = hire
+        self._running: dict[str, _Running] = {}
+        self._tasks = Background()
+        self._changing = False
+        self._moved = asyncio.Event()  # a camera has ended, or the cameras are others now
+        self.failures: list[Exception] = []
+
+    @property
+    def camera_ids(self) -> tuple[str, ...]:
+        """Of the cameras that there should be, also where one has ended by itself."""
+        return tuple(self._running)
+
+    def start(self, cameras: Iterable[CameraSettings]) -> None:
+        """Start the first ones. Raises ConfigError: the source of one is none; then none has been started."""
+        for camera, worker in [(camera, self._hire(camera)) for camera in cameras]:
+            self._launch(camera, worker)
+
+    async def apply(self, cameras: Iterable[CameraSettings]) -> None:
+        """Make these the cameras. One whose new source is none stays as it was, and that is said."""
+        wanted = {camera.id: camera for camera in cameras}
+        self._changing = True
+        try:
+            for camera_id in [known for known in self._running if known not in wanted]:
+                await self._remove(camera_id)
+            for camera in wanted.values():
+                known = self._running.get(camera.id)
+                if known is None or known.camera != camera:
+                    await self._replace(camera)
+        finally:
+            self._changing = False
+            self._moved.set()
+
+    async def until_all_ended(self) -> None:
+        """Until the sources of all cameras have ended by themselves. Where all were removed, others may come."""
+        while self._changing or not self._running or any(not each.task.done() for each in self._running.values()):
+            await self._moved.wait()
+            self._moved.clear()
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    def _launch(self, camera: CameraSettings, worker: CaptureWorker) -> None:
+        task = self._tasks.spawn(self._run(worker), name=f"camera {camera.id}")
+        self._running[camera.id] = _Running(camera, worker, task)
+
+    async def _run(self, worker: CaptureWorker) -> None:
+        try:
+            await worker.run()
+        except Exception as error:  # a backend's own errors have no common base
+            self.failures.append(error)
+            if len(self._running) > 1:  # of a single one the exception says it
+                _log.error("camera ended", camera=worker.camera_id, error=mask(str(error)))
+        finally:
+            self._moved.set()
+
+    async def _remove(self, camera_id: str) -> None:
+        gone = self._running.pop(camera_id)
+        await _stopped(gone, "the camera was removed from the configuration")
+        await gone.worker.forget()
+        _log.info("camera removed", camera=camera_id)
+
+    async def _replace(self, camera: CameraSettings) -> None:
+        known = self._running.get(camera.id)
+        try:
+            worker = self._hire(camera)
+        except ConfigError as error:
+            _log.error("camera cannot be watched as configured; it stays as it was", camera=camera.id, why=str(error))
+            return
+        if known is not None:
+            await _stopped(known, "the camera starts again as it is configured now")
+        self._launch(camera, worker)
+        _log.info("camera added" if known is None else "camera changed", camera=camera.id)
+
+
+async def _stopped(running: _Running, reason: str) -> None:
+    running.worker.last_words = reason
+    running.task.cancel()
+    _, stuck = await asyncio.wait([running.task], timeout=STOP_S)
+    if stuck:
+        _log.error("camera did not stop", camera=running.camera.id, within_s=STOP_S)
