@@ -41,7 +41,7 @@ class RoundFailed(Exception):
     """Something is lost, wrong, or does not come back; says what."""
 
 
-FAILURES = (AssertionError, TimeoutError, RoundFailed, WorkerEnded, VisionStreamError, KafkaError)
+FAILURES = (AssertionError, TimeoutError, OSError, RoundFailed, WorkerEnded, VisionStreamError, KafkaError)
 
 
 @dataclass
