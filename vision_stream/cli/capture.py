@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import partial
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 

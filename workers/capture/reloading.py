@@ -6,7 +6,7 @@ What is watched is the file's directory: editors replace a file, and Kubernetes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import structlog
 
@@ -19,7 +19,7 @@ DEBOUNCE_MS = 200  # quiet after a change. Shorter: a file half written is read,
 _log = structlog.get_logger(__name__)
 
 
-async def changed_cameras(configured: Callable[[], Loaded]) -> AsyncIterator[tuple[CameraSettings, ...]]:
+async def changed_cameras(configured: Callable[[], Loaded]) -> AsyncGenerator[tuple[CameraSettings, ...], None]:
     """All cameras of the configuration, at first and each time that they have changed.
 
     Ends at once where there is no directory of files.

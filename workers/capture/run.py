@@ -10,8 +10,7 @@ from typing import Any
 
 from vision_stream import live, logs, metrics, tracing
 from vision_stream.background import Background
-from vision_stream.config import Loaded
-from vision_stream.config import load
+from vision_stream.config import Loaded, load
 from vision_stream.errors import ConfigError
 from vision_stream.probes import probes
 from vision_stream.redaction import redact_url
@@ -52,12 +51,11 @@ def chosen_cameras(
         like = known.get(camera or "")
         fields: dict[str, Any] = like.model_dump() if like else {"id": camera or "cam-01"}
         return (CameraSettings.model_validate({**fields, "source": source, **given}),)
-    if camera is not None:
-        if camera not in known:
-            raise ConfigError(
-                f"--camera {camera}: config/cameras.yaml has no such camera",
-                remedy="give its --source, or one of " + (", ".join(known) or "... there are none"),
-            )
+    if camera is not None and camera not in known:
+        raise ConfigError(
+            f"--camera {camera}: config/cameras.yaml has no such camera",
+            remedy="give its --source, or one of " + (", ".join(known) or "... there are none"),
+        )
     enabled = watched(settings.cameras.cameras, camera, fps)
     if not enabled:
         raise ConfigError(
