@@ -18,6 +18,7 @@ COMMANDS = (
     "demo",
     "run",
     "capture",
+    "cameras",
     "gateway",
     "broker",
     "services",

@@ -10,5 +10,6 @@ evidence   puts a group's picture where the LLM scheduler finds it, before the e
 worker     the above for one camera
 sink       where detections go: Kafka, or whoever implements its protocol in process
 fleet      several workers while the cameras change; ``reloading`` says when they do
+probe      one look at a source, in a process of its own: what it is, or why it cannot be seen
 run        several workers until they end or are told to; the command line
 """

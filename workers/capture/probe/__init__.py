@@ -1,0 +1,52 @@
+"""What a source is, or why it cannot be seen: one look at it, in a process of its own.
+
+A driver or decoder that hangs or crashes so takes nothing with it, and FFmpeg's own lines, which may quote an address
+with its password, go nowhere. ``look`` is what runs there, ``causes`` puts its errors into words.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+
+SPARE_S = 5.0  # beside the time for the source: a Python's start and end on a busy machine
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the child is told, over its standard input: a command line can be read by every user."""
+
+    source: str
+    timeout_s: float  # to open, and once more for the first picture
+
+
+class Seen(msgspec.Struct, frozen=True, tag="seen"):
+    width: int  # pixels
+    height: int
+    fps: float | None  # as the source says; None where it does not
+    codec: str
+
+
+class Unseen(msgspec.Struct, frozen=True, tag="unseen"):
+    cause: str  # in words, without credentials
+
+
+def probe(source: str, *, timeout_s: float = 5.0, spare_s: float = SPARE_S) -> Seen | Unseen:
+    """Look at ``source`` once; blocks for at most ``2 * timeout_s + spare_s``, and raises nothing."""
+    wanted = msgspec.json.encode(Wanted(source, timeout_s))
+    limit_s = 2 * timeout_s + spare_s
+    try:
+        done = subprocess.run(  # kills it when its time is over
+            [sys.executable, "-m", "workers.capture.probe"],
+            input=wanted,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=limit_s,
+            check=False,
+        )
+        return msgspec.json.decode(done.stdout, type=Seen | Unseen)
+    except subprocess.TimeoutExpired:
+        return Unseen(f"its driver or decoder hung for {limit_s:g} s")
+    except (OSError, msgspec.DecodeError):
+        return Unseen("its driver or decoder crashed")

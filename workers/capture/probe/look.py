@@ -1,0 +1,48 @@
+"""One look at a source, in the process that it is done in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from vision_stream.errors import VisionStreamError
+from workers.capture.probe import Seen, Unseen, Wanted
+from workers.capture.probe.causes import cause_of, unknown_host
+from workers.capture.sources import open_source
+from workers.capture.sources.file import VideoFile
+from workers.capture.sources.stream import Stream
+
+
+def look(wanted: Wanted) -> Seen | Unseen:
+    """What FFmpeg says of films and streams, and the first picture of anything else."""
+    try:
+        source = open_source(wanted.source, fps=60, loop=False)
+        if isinstance(source, Stream):
+            return unknown_host(wanted.source) or _film(wanted.source, wanted.timeout_s)
+        if isinstance(source, VideoFile):
+            return _film(str(Path(source.name)), wanted.timeout_s)
+        frame = next(iter(source.frames(threading.Event())))
+    except VisionStreamError as error:
+        return Unseen(error.what)
+    height, width = frame.image.shape[:2]
+    return Seen(width, height, None, "pictures")
+
+
+def _film(place: str, timeout_s: float) -> Seen | Unseen:
+    import av
+
+    started = time.monotonic()
+    options = {"rtsp_transport": "tcp"} if place.lower().startswith("rtsp") else {}
+    try:
+        with av.open(place, options=options, timeout=(timeout_s, timeout_s)) as film:
+            if not film.streams.video:
+                return Unseen("there is no video in it")
+            stream = film.streams.video[0]
+            picture = next(film.decode(stream), None)
+            if picture is None:
+                return Unseen("it ended before its first picture")
+            rate = stream.average_rate or stream.guessed_rate
+            return Seen(picture.width, picture.height, float(rate) if rate else None, stream.codec_context.name)
+    except Exception as error:  # PyAV's errors are OSErrors, ValueErrors and others, by the kind of failure
+        return Unseen(cause_of(error, waited_s=time.monotonic() - started, timeout_s=timeout_s))
