@@ -10,6 +10,7 @@ from tests.films import picture
 from tests.waiting import eventually
 from workers.capture.feed import MAX_ABANDONED, Feed, FeedPolicy
 from workers.capture.sources.base import Frame, SourceError
+from workers.capture.sources.isolated import Isolated
 
 QUICK = FeedPolicy(stall_s=0.1, first_retry_s=0.01, max_retry_s=0.02)
 Script = Callable[[int, threading.Event], Iterator[Frame]]  # what happens at the n-th opening
@@ -111,6 +112,28 @@ async def test_a_read_that_hangs_for_ever_does_not_hold_up_the_end():
     await take(feed, 1)
     assert time.monotonic() - started < 1
     release.set()
+
+
+async def test_a_source_whose_read_hangs_is_read_on_in_a_process_of_its_own():
+    release = threading.Event()
+
+    def deaf(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        yield a_frame()
+        release.wait(60)  # as a driver does, without a look at `stop`
+
+    states, source = States(), ScriptedSource(deaf)
+    isolated = Isolated("sim:quiet?width=320&height=240", fps=10)
+    feed = Feed(source, changed=states, policy=FeedPolicy(stall_s=5, first_retry_s=0.01), isolated=isolated)
+    shapes = []
+    async with asyncio.timeout(30), aclosing(feed.frames()) as frames:
+        async for frame in frames:
+            shapes.append(frame.image.shape)
+            if len(shapes) == 4:
+                break
+    release.set()
+    assert shapes[1:] == [(240, 320, 3)] * 3
+    assert source.opened == 1
+    assert states.seen == ["online", "stalled", "reconnecting", "online"]
 
 
 async def test_a_driver_that_hangs_at_each_try_does_not_eat_threads_without_end():

@@ -1,7 +1,8 @@
 """The capture worker: a camera's frames in, detections out. Read it in the order of the data.
 
 sources    a file, directory, URL, webcam or simulated scene as a generator of frames
-reader     the thread that runs that generator, as decoding blocks
+reader     the thread that runs that generator, as decoding blocks; one that hangs is given up, and the source read in
+           a process that can be killed (``sources.isolated``)
 mailbox    the one slot between thread and event loop: the newest frame wins
 feed       reconnects, notices a stall, says what state the camera is in
 inference  the one thread in which frames are looked at; cameras may share it

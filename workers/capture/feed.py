@@ -7,12 +7,15 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
+
 from vision_stream.messages import CameraState
 from workers.capture.mailbox import Mailbox, SourceEnded
 from workers.capture.pacing import backoff_s
 from workers.capture.reader import Reader
 from workers.capture.sources.base import Frame, FrameSource, SourceError
 
+_log = structlog.get_logger(__name__)
 MAX_ABANDONED = 3  # threads of one camera left hanging in a driver. One more would only hang too
 
 
@@ -33,9 +36,15 @@ class Feed:
         changed: Callable[[CameraState, str], Awaitable[None]],
         skipped: Callable[[], None] = lambda: None,
         policy: FeedPolicy | None = None,
+        isolated: FrameSource | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        """
+        Args:
+            isolated: the same source in a process that can be killed; read instead once a read has hung.
+        """
         self._source = source
+        self._isolated = isolated
         self._changed = changed
         self._skipped = skipped
         self._policy = policy or FeedPolicy()
@@ -91,6 +100,14 @@ class Feed:
             )
             await asyncio.sleep(wait)
             self._abandoned = [reader for reader in self._abandoned if reader.alive]
+            if self._abandoned and self._isolated is not None:
+                self._isolate(self._isolated)
+                return
             if len(self._abandoned) < MAX_ABANDONED:
                 return
             await self._changed("stalled", f"{len(self._abandoned)} reads hang in the driver")
+
+    def _isolate(self, isolated: FrameSource) -> None:
+        if self._source is not isolated:
+            _log.warning("a read hangs in its driver; decoded in a process of its own now", source=self._source.name)
+        self._source = isolated

@@ -22,7 +22,7 @@ from workers.capture.eyes import Eyes, Observation
 from workers.capture.feed import Feed, FeedPolicy
 from workers.capture.inference import Inference
 from workers.capture.sink import Sink, count_delivery
-from workers.capture.sources import open_source
+from workers.capture.sources import open_isolated, open_source
 from workers.capture.sources.base import Frame
 from workers.capture.status import REPEAT_S, StatusTeller
 
@@ -72,6 +72,7 @@ class CaptureWorker:
             open_source(camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime),
             changed=self._status.change,
             skipped=metrics.frames_skipped.labels(camera.id, "newer frame").inc,
+            isolated=open_isolated(camera.source.get_secret_value(), fps=camera.fps),
             policy=policy or FeedPolicy(stall_s=max(FeedPolicy.stall_s, 3 / camera.fps)),
         )
 

@@ -10,6 +10,7 @@ sim:crossing?seed=3   scene      a simulated traffic scene
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,9 +18,10 @@ from vision_stream.errors import ConfigError
 from vision_stream.redaction import redact_url
 from workers.capture.sources.base import Frame, FrameSource, SourceError
 
-__all__ = ["Frame", "FrameSource", "SourceError", "open_source"]
+__all__ = ["Frame", "FrameSource", "SourceError", "open_isolated", "open_source"]
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
+_WEBCAM = re.compile(r"[0-9]+|/dev/video\d+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -37,7 +39,7 @@ def open_source(source: str, *, fps: float, loop: bool = True, realtime: bool = 
     text = source.strip()
     if text.startswith("sim:"):
         return _scene(text, fps)
-    if text.isdigit() or re.fullmatch(r"/dev/video\d+", text):
+    if _WEBCAM.fullmatch(text):
         from workers.capture.sources.webcam import Webcam
 
         return Webcam(text, fps=fps)
@@ -46,6 +48,21 @@ def open_source(source: str, *, fps: float, loop: bool = True, realtime: bool = 
     elif _URL.match(text):
         return _stream(text, fps)
     return _path(text, fps, loop=loop, realtime=realtime)
+
+
+def open_isolated(source: str, *, fps: float) -> FrameSource | None:
+    """The same source, decoded in a process that can be killed.
+
+    None where there is no driver that could hang, and on Windows, where nobody can wait for a pipe with a limit.
+    """
+    text = source.strip()
+    if sys.platform == "win32":
+        return None
+    if _WEBCAM.fullmatch(text) or (_URL.match(text) and not text.startswith("file://")):
+        from workers.capture.sources.isolated import Isolated
+
+        return Isolated(text, fps=fps)
+    return None
 
 
 def _scene(text: str, fps: float) -> FrameSource:

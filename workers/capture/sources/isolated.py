@@ -1,0 +1,117 @@
+"""A source that is decoded in a process of its own, which can be killed: a thread that hangs in a driver cannot.
+
+It costs the memory of a Python with OpenCV (some 100 MB) and a copy of each picture, so it is for cameras whose driver
+has hung before. The child is this module; it ends with its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from typing import IO
+
+import msgspec
+import numpy as np
+
+from vision_stream.errors import VisionStreamError
+from vision_stream.redaction import redact_url, register_url
+from workers.capture.sources.base import Frame, SourceError
+
+CHECK_S = 0.2  # how often one who waits for a picture looks whether to stop
+_HEAD = struct.Struct("=cIIdd")  # kind, height, width (an error: its bytes, 0), captured_at, media_s
+_PICTURE, _ERROR = b"P", b"E"
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    source: str  # over standard input, as it may hold a password
+    fps: float
+
+
+class Isolated:
+    live = True
+    keep_all = False
+
+    def __init__(self, source: str, *, fps: float) -> None:
+        register_url(source)
+        self.name = redact_url(source)
+        self._wanted = _Wanted(source, fps)
+
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
+        """Raises SourceError: as the source itself does, or its process ended."""
+        child = subprocess.Popen(
+            [sys.executable, "-m", "workers.capture.sources.isolated"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write(msgspec.json.encode(self._wanted) + b"\n")
+            child.stdin.flush()
+            yield from self._read(child.stdout, stop)
+        except BrokenPipeError:
+            raise SourceError(f"{self.name}: the process that decodes it did not start") from None
+        finally:
+            child.kill()
+            child.communicate()
+
+    def _read(self, pipe: IO[bytes], stop: threading.Event) -> Iterator[Frame]:
+        while (head := self._take(pipe, _HEAD.size, stop)) is not None:
+            kind, height, width, captured_at, media_s = _HEAD.unpack(head)
+            body = self._take(pipe, height if kind == _ERROR else height * width * 3, stop)
+            if body is None:
+                return
+            if kind == _ERROR:
+                raise SourceError(body.decode())
+            yield Frame(np.frombuffer(body, np.uint8).reshape(height, width, 3), captured_at, media_s)
+
+    def _take(self, pipe: IO[bytes], size: int, stop: threading.Event) -> bytearray | None:
+        """Exactly ``size`` bytes; None when told to stop."""
+        taken, room = 0, bytearray(size)
+        with selectors.DefaultSelector() as ready:
+            ready.register(pipe, selectors.EVENT_READ)
+            while taken < size:
+                if stop.is_set():
+                    return None
+                if not ready.select(CHECK_S):
+                    continue
+                count = os.readv(pipe.fileno(), [memoryview(room)[taken:]])
+                if count == 0:
+                    raise SourceError(f"{self.name}: the process that decodes it ended")
+                taken += count
+        return room
+
+
+def _serve() -> None:
+    """Of the child: pictures to standard output, until the parent is gone."""
+    from workers.capture.sources import open_source
+
+    wanted = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Wanted)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not mix with the pictures
+    try:
+        for frame in open_source(wanted.source, fps=wanted.fps).frames(threading.Event()):
+            height, width = frame.image.shape[:2]
+            answer.write(_HEAD.pack(_PICTURE, height, width, frame.captured_at, frame.media_s))
+            answer.write(np.ascontiguousarray(frame.image).data)
+            answer.flush()
+    except VisionStreamError as error:
+        text = error.what.encode()
+        answer.write(_HEAD.pack(_ERROR, len(text), 0, 0.0, 0.0) + text)
+        answer.flush()
+
+
+def _end_with_the_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve()
