@@ -491,6 +491,9 @@ class CameraSettings(Section):
     fps: float = Field(default=2.0, gt=0, le=60, description="pictures a second that are looked at")
     prompt_profile: str = Field(default="default", description="which prompt the LLM gets")
     enabled: bool = Field(default=True, description="false: the camera is not watched")
+    frozen_s: float | None = Field(
+        default=60.0, ge=5, description="a stream or webcam with the very same picture for so long is opened again"
+    )
     zones: tuple[ZoneSettings, ...] = Field(default=(), description="parts of the picture with a meaning")
 
     @field_validator("source", mode="before")

@@ -100,6 +100,42 @@ async def test_a_stalled_camera_is_noticed_and_opened_again():
     assert "no frame for 0.1 s" in states.reasons[1]
 
 
+def frozen_feed(states: States, script: Script) -> tuple[Feed, ScriptedSource]:
+    source = ScriptedSource(script)
+    policy = FeedPolicy(stall_s=5, frozen_s=60, first_retry_s=0.01, max_retry_s=0.02)
+    return Feed(source, changed=states, policy=policy), source
+
+
+async def test_a_camera_that_sends_one_picture_for_long_is_opened_again_until_it_moves():
+    def frozen_twice(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        for second in (0, 30, 59, 61):
+            image = picture() if opening < 3 else picture(("car", second, 20, second + 40, 60))
+            yield Frame(image, 1000.0 + 100 * opening + second, 0.0)
+            stop.wait(0.05)  # or the newest frame would win
+        stop.wait(5)
+
+    states = States()
+    feed, source = frozen_feed(states, frozen_twice)
+    assert await take(feed, 5) == 5
+    assert source.opened == 3
+    # The second opening shows the same picture still, and so is not told to be online for a moment.
+    assert states.seen == ["online", "stalled", "reconnecting", "stalled", "reconnecting", "online"]
+    assert states.reasons[1] == "the same picture for 60 s"
+
+
+async def test_a_camera_on_which_little_moves_is_not_frozen():
+    def hardly_moves(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        for second in range(0, 400, 50):
+            yield Frame(picture(("person", 8 + second // 50, 40, 20 + second // 50, 60)), 1000.0 + second, 0.0)
+            stop.wait(0.05)
+        stop.wait(5)
+
+    states = States()
+    feed, source = frozen_feed(states, hardly_moves)
+    assert await take(feed, 6) == 6
+    assert (source.opened, states.seen) == (1, ["online"])
+
+
 async def test_a_read_that_hangs_for_ever_does_not_hold_up_the_end():
     release = threading.Event()
 

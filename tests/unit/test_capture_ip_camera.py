@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -82,3 +83,19 @@ def test_an_ip_camera_that_falls_silent_is_given_up_after_the_read_timeout(camer
             pass
     assert time.monotonic() - started < 10  # 3 s of frames, then the timeout
     assert "hunter22" not in str(broken.value)
+
+
+def test_a_camera_that_wants_a_password_says_so(camera: Camera):
+    without = camera.url.replace("admin:hunter22@", "")
+    with pytest.raises(SourceError, match="could not be opened: 401: user or password is wrong or missing"):
+        next(iter(Stream(without, fps=5).frames(threading.Event())))
+
+
+def test_a_camera_that_is_off_says_that_nothing_listens():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    source = Stream(f"rtsp://admin:hunter22@127.0.0.1:{port}/1", fps=5)
+    with pytest.raises(SourceError, match="connection refused") as error:
+        next(iter(source.frames(threading.Event())))
+    assert "hunter22" not in str(error.value)

@@ -14,6 +14,7 @@ from workers.capture.mailbox import Mailbox, SourceEnded
 from workers.capture.pacing import backoff_s
 from workers.capture.reader import Reader
 from workers.capture.sources.base import Frame, FrameSource, SourceError
+from workers.capture.stillness import Stillness
 
 _log = structlog.get_logger(__name__)
 MAX_ABANDONED = 3  # threads of one camera left hanging in a driver. One more would only hang too
@@ -22,6 +23,7 @@ MAX_ABANDONED = 3  # threads of one camera left hanging in a driver. One more wo
 @dataclass(frozen=True)
 class FeedPolicy:
     stall_s: float = 12.0  # without a frame; above a stream's own 5 s to open and 5 s to read
+    frozen_s: float | None = None  # with the same picture; None: it may stand still
     first_retry_s: float = 0.5
     max_retry_s: float = 30.0
 
@@ -50,6 +52,9 @@ class Feed:
         self._policy = policy or FeedPolicy()
         self._chance = chance
         self._abandoned: list[Reader] = []
+        self._stillness = (
+            Stillness()
+        )  # outlives a reconnection: a camera that is still frozen is not online for a moment
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """Yield frames until the source ends; for ever where it is live. Close it when you leave (``aclosing``).
@@ -85,11 +90,17 @@ class Feed:
     async def _next(self, mailbox: Mailbox) -> Frame:
         try:
             async with asyncio.timeout(self._policy.stall_s):
-                return await mailbox.take()
+                frame = await mailbox.take()
         except TimeoutError:
-            reason = f"no frame for {self._policy.stall_s:g} s"
-            await self._changed("stalled", reason)
-            raise SourceError(f"{self._source.name}: {reason}") from None
+            raise await self._stalled(f"no frame for {self._policy.stall_s:g} s") from None
+        frozen_s = self._policy.frozen_s
+        if frozen_s is not None and self._stillness.seconds(frame.image, frame.captured_at) >= frozen_s:
+            raise await self._stalled(f"the same picture for {frozen_s:g} s")
+        return frame
+
+    async def _stalled(self, reason: str) -> SourceError:
+        await self._changed("stalled", reason)
+        return SourceError(f"{self._source.name}: {reason}")
 
     async def _pause(self, attempt: int, reason: str) -> None:
         """Wait before the next try, and for as long as too many readers hang."""

@@ -68,12 +68,15 @@ class CaptureWorker:
         self._sink = sink
         self._status = StatusTeller(camera.id, sink)
         self._blind = False
+        isolated = open_isolated(camera.source.get_secret_value(), fps=camera.fps)
+        # Only what has a driver can freeze: a film or a drawn scene may stand still.
+        frozen_s = camera.frozen_s if isolated is not None else None
         self._feed = Feed(
             open_source(camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime),
             changed=self._status.change,
             skipped=metrics.frames_skipped.labels(camera.id, "newer frame").inc,
-            isolated=open_isolated(camera.source.get_secret_value(), fps=camera.fps),
-            policy=policy or FeedPolicy(stall_s=max(FeedPolicy.stall_s, 3 / camera.fps)),
+            isolated=isolated,
+            policy=policy or FeedPolicy(stall_s=max(FeedPolicy.stall_s, 3 / camera.fps), frozen_s=frozen_s),
         )
 
     async def run(self) -> None:

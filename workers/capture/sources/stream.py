@@ -11,6 +11,7 @@ import cv2
 
 from vision_stream.redaction import redact_url, register_url
 from workers.capture.pacing import Pace, wait_until
+from workers.capture.probe import Unseen, probe
 from workers.capture.sources.base import Frame, SourceError
 from workers.capture.sources.file import own_fps
 
@@ -18,6 +19,8 @@ from workers.capture.sources.file import own_fps
 # past our logs and may quote an address with its password.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+CAUSE_WITHIN_S = 3.0  # with the 5 s to open it below the 12 s after which a feed speaks of a stall
+CAUSE_HOLDS_S = 600.0  # a look costs 0.4 s of a core. Shorter: cameras behind a dead switch eat what the others need
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -32,13 +35,16 @@ class Stream:
         self._fps = fps
         self._open_timeout_s = open_timeout_s
         self._read_timeout_s = read_timeout_s
+        self._cause: str | None = None
+        self._cause_at = 0.0
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """Raises SourceError: it cannot be opened, ended, or sent nothing for the read timeout."""
         capture = self._open()
         try:
             if not capture.isOpened():
-                raise SourceError(f"{self.name} could not be opened", remedy="check address, user and password")
+                raise SourceError(f"{self.name} could not be opened: {self._why()}")
+            self._cause = None
             yield from self._read(capture, stop)
         finally:
             capture.release()
@@ -58,6 +64,15 @@ class Stream:
                 found, image = capture.retrieve()
                 if found:
                     yield Frame(image, time.time(), now)
+
+    def _why(self) -> str:
+        """OpenCV says only that it failed. Looked up again from time to time, as that costs a process."""
+        now = time.monotonic()
+        if self._cause is None or now - self._cause_at > CAUSE_HOLDS_S:
+            found = probe(self._url, timeout_s=CAUSE_WITHIN_S)
+            self._cause = found.cause if isinstance(found, Unseen) else "another look finds it"
+            self._cause_at = now
+        return self._cause
 
     def _open(self) -> cv2.VideoCapture:
         # Without CAP_FFMPEG *and* both timeouts OpenCV waits 30 s, whatever is set later.
