@@ -1,7 +1,7 @@
 """A source that is decoded in a process of its own, which can be killed: a thread that hangs in a driver cannot.
 
-It costs the memory of a Python with OpenCV (75 MB resident) and a copy of each picture, so it is for cameras whose driver
-has hung before. The child is this module; it ends with its parent.
+It costs the memory of a Python with OpenCV (75 MB resident) and a copy of each picture, so it is for cameras whose
+driver has hung before. The child is this module; it ends with its parent.
 """
 
 from __future__ import annotations
