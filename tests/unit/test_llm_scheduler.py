@@ -51,6 +51,10 @@ class Pictures:
     async def get(self, key: str) -> bytes | None:
         return self.pictures.get(key)
 
+    async def delete(self, *keys: str) -> None:
+        for key in keys:
+            self.pictures.pop(key, None)
+
 
 @asynccontextmanager
 async def a_simulator(*keys: str | SimulatedKey, latency_s: float = 0.0, **options: Any) -> AsyncIterator[LLMSimulator]:
