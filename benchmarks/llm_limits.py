@@ -122,22 +122,15 @@ def a_task(number: int, patience_s: float) -> Any:
     )
 
 
-def most_in_a_window(times: list[float], span_s: float) -> int:
-    most = first = 0
-    for last, at in enumerate(times):
-        while times[first] + span_s <= at:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 def judged(calls: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, float]:
     """What the server saw of all keys together; of the worst key where one is meant."""
+    from vision_stream.audit.calls import busiest
+
     limit, span_s = (options.rpm, 60.0) if options.rpm else (int(options.qps), 1.0)
     worst, reused_after = 0, list[float]()
     for key in {call["key"] for call in calls}:
         times = sorted(call["at"] for call in calls if call["key"] == key)
-        worst = max(worst, most_in_a_window(times, span_s))
+        worst = max(worst, busiest(times, span_s)[0])
         # At best each call takes the place of the one that left the window at that moment.
         reused_after += [later - at for at, later in zip(times, times[limit:], strict=False)]
     used = span_s / statistics.fmean(reused_after) if reused_after else 0.0

@@ -49,6 +49,20 @@ def _repeated(names: Iterable[str]) -> str | None:
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
+def _check_pair(certificate_file: str | None, key_file: str | None) -> None:
+    """Raise where a certificate has no key, or a key no certificate."""
+    if bool(certificate_file) == bool(key_file):
+        return
+    there, missing = ("certificate_file", "key_file") if certificate_file else ("key_file", "certificate_file")
+    raise contradiction(
+        (missing,),
+        (there,),
+        found=f"no {missing} beside the other of the two",
+        allowed="certificate_file and key_file, or neither",
+        remedy=f"set {missing}",
+    )
+
+
 class TopicSettings(Section):
     name: Name = Field(description="of the topic in Kafka")
     partitions: int = Field(
@@ -151,15 +165,7 @@ class KafkaSecuritySettings(Section):
                 allowed="both, under sasl_plaintext and sasl_ssl",
                 remedy=f"set {missing} (ALGO_KAFKA_SECURITY_{missing.upper()})",
             )
-        if bool(self.certificate_file) != bool(self.key_file):
-            missing = "key_file" if self.certificate_file else "certificate_file"
-            raise contradiction(
-                (missing,),
-                ("certificate_file" if self.certificate_file else "key_file",),
-                found=f"no {missing} beside the other of the two",
-                allowed="certificate_file and key_file, or neither",
-                remedy=f"set {missing}",
-            )
+        _check_pair(self.certificate_file, self.key_file)
         if (self.ca_file or self.certificate_file) and not self.uses_tls:
             raise contradiction(
                 ("protocol",),
@@ -368,15 +374,7 @@ class GatewaySettings(Section):
 
     @model_validator(mode="after")
     def _certificate_has_a_key(self) -> GatewaySettings:
-        if bool(self.certificate_file) != bool(self.key_file):
-            missing = "key_file" if self.certificate_file else "certificate_file"
-            raise contradiction(
-                (missing,),
-                ("certificate_file" if self.certificate_file else "key_file",),
-                found=f"no {missing} beside the other of the two",
-                allowed="certificate_file and key_file, or neither",
-                remedy=f"set {missing}",
-            )
+        _check_pair(self.certificate_file, self.key_file)
         return self
 
 

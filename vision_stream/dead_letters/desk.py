@@ -130,7 +130,3 @@ class Desk:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
         return found
-
-
-def _servers(settings: Settings) -> str:
-    return ",".join(settings.kafka.bootstrap_servers)
