@@ -5,6 +5,7 @@
     GroupAssessment risk-assessment-results  key: camera id   Assessed | Expired | Failed, by ``outcome``
     CameraMessage   camera-assessments       key: camera id   CameraAssessment | Alert, by ``type``
     CameraStatus    camera-status            key: camera id
+    CameraCommand   camera-commands          key: camera id
     DeadLetter      dead-letters             key: of the original
 
 All times are seconds since the epoch, UTC; boxes are pixels of the frame. Unknown fields are ignored, bounds are
@@ -235,6 +236,22 @@ class CameraStatus(Struct, frozen=True, kw_only=True):
     state: CameraState
     reason: Text = ""  # never holds the source's credentials
     since: Epoch
+    at: Epoch
+    schema_version: Annotated[int, Meta(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+
+
+class CameraCommand(Struct, frozen=True, kw_only=True):
+    """That somebody started or stopped a camera over the API; it holds until the next one. See ``camera_commands``.
+
+    A message without a value under the camera's key takes it back. None: as config/cameras.yaml has it.
+    """
+
+    camera_id: CameraId
+    action: Literal["start", "stop"]
+    source: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None  # never holds credentials
+    name: Word | None = None
+    fps: Annotated[float, Meta(gt=0, le=60)] | None = None
+    prompt_profile: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     at: Epoch
     schema_version: Annotated[int, Meta(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
 

@@ -82,6 +82,7 @@ class TopicsSettings(Section):
     risk_assessment_results: TopicSettings = TopicSettings(name="risk-assessment-results", retention_s=24 * 3600)
     camera_assessments: TopicSettings = TopicSettings(name="camera-assessments", retention_s=24 * 3600)
     camera_status: TopicSettings = TopicSettings(name="camera-status", retention_s=7 * 24 * 3600)
+    camera_commands: TopicSettings = TopicSettings(name="camera-commands", partitions=1, retention_s=24 * 3600)
     dead_letters: TopicSettings = TopicSettings(name="dead-letters", retention_s=7 * 24 * 3600)
 
     @model_validator(mode="after")

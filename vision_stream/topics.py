@@ -125,6 +125,9 @@ def _client_topic(settings: Settings, field: str, topic: TopicSettings) -> Topic
     config = {"cleanup.policy": "delete", **_kept_for(topic.retention_s)}
     if field == "camera_status":
         config["cleanup.policy"] = "compact,delete"  # the last state of a camera, until the camera is long gone
+    if field == "camera_commands":
+        config["cleanup.policy"] = "compact"  # a camera stays stopped until somebody says otherwise
+        config["delete.retention.ms"] = config["retention.ms"]  # for who reads on while one is taken back
     if field == "dead_letters":
         config["max.message.bytes"] = str(4 * MIB)  # base64 and an envelope around a message of up to 1 MiB
     return TopicSpec(

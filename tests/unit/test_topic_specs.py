@@ -12,13 +12,14 @@ def named(name: str, of: Settings) -> TopicSpec:
     return next(spec for spec in specs(of) if spec.name == name)
 
 
-def test_there_are_six_topics_and_a_changelog_for_each_table():
+def test_there_are_seven_topics_and_a_changelog_for_each_table():
     assert [(spec.name, spec.partitions) for spec in specs(Settings())] == [
         ("detection-results", 16),
         ("assessment-tasks", 16),
         ("risk-assessment-results", 16),
         ("camera-assessments", 16),
         ("camera-status", 16),
+        ("camera-commands", 1),
         ("dead-letters", 16),
         ("vision-stream-camera_state-changelog", 16),
         ("vision-stream-key_cooldowns-changelog", 1),
@@ -51,6 +52,10 @@ def test_an_hours_retention_closes_segments_within_the_hour():
 def test_states_are_compacted_and_a_lost_camera_goes_in_the_end():
     assert named("camera-status", Settings()).config["cleanup.policy"] == "compact,delete"
     assert named("vision-stream-camera_state-changelog", Settings()).config["cleanup.policy"] == "compact"
+
+
+def test_a_camera_stays_stopped_however_long_ago_that_was_said():
+    assert named("camera-commands", Settings()).config["cleanup.policy"] == "compact"
 
 
 def test_a_cluster_takes_a_message_when_two_of_three_have_it():
