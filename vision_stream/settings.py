@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -372,10 +373,67 @@ class GatewaySettings(Section):
         default=None, description="PEM of the gateway's certificate and its chain: https and wss instead of http and ws"
     )
     key_file: str | None = Field(default=None, description="PEM of its key, without a passphrase")
+    camera_control: bool = Field(
+        default=False, description="cameras can be started and stopped over the API and on the dashboard"
+    )
+    max_api_cameras: int = Field(
+        default=16, ge=0, le=1000, description="cameras that the API alone describes; 0: it starts configured ones only"
+    )
 
     @model_validator(mode="after")
     def _certificate_has_a_key(self) -> GatewaySettings:
         _check_pair(self.certificate_file, self.key_file)
+        return self
+
+
+TopicPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=100)]
+
+
+class MqttSettings(Section):
+    """Counts, events, alerts and states for an MQTT broker: needs the extra ``mqtt``; see docs/mqtt.md"""
+
+    enabled: bool = Field(default=False, description="`vision-stream run` tells the broker; `vision-stream mqtt` always")
+    host: str = Field(default="localhost", pattern=r"^[A-Za-z0-9_.:-]+$", description="of the broker")
+    port: int = Field(default=1883, ge=1, le=65535, description="of the broker; under TLS usually 8883")
+    username: str | None = Field(default=None, description="none: without")
+    password: SecretStr | None = Field(default=None, description="of the username")
+    tls: bool = Field(default=False, description="encrypted, and the broker's certificate is checked")
+    ca_file: str | None = Field(
+        default=None, description="PEM of who signed the broker's certificate; none: the system's"
+    )
+    certificate_file: str | None = Field(default=None, description="PEM of our own certificate, where brokers want one")
+    key_file: str | None = Field(default=None, description="PEM of its key, without a passphrase")
+    client_id: Name = Field(default="vision-stream", description="each connection to a broker needs its own")
+    prefix: TopicPrefix = Field(default="vision-stream", description="of all topics; one Vision Stream's own")
+    discovery: bool = Field(default=True, description="Home Assistant finds the cameras by itself")
+    discovery_prefix: TopicPrefix = Field(default="homeassistant", description="as in Home Assistant's MQTT settings")
+    lost_after_s: float = Field(
+        default=5.0, ge=0, le=3600, description="an object out of sight for so long has its end event"
+    )
+    max_waiting: int = Field(
+        default=1000, ge=1, le=1_000_000, description="events and alerts that wait for the broker; the oldest go first"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> MqttSettings:
+        _check_pair(self.certificate_file, self.key_file)
+        if (self.ca_file or self.certificate_file) and not self.tls:
+            raise contradiction(
+                ("tls",),
+                ("ca_file",),
+                ("certificate_file",),
+                found="certificates without TLS",
+                allowed="tls: true",
+                remedy="set tls: true, and the port that speaks it (8883)",
+            )
+        if self.password is not None and not self.username:
+            raise contradiction(
+                ("username",),
+                ("password",),
+                found="a password without a username",
+                allowed="both, or neither",
+                remedy="set username (ALGO_MQTT_USERNAME)",
+            )
         return self
 
 
@@ -440,6 +498,15 @@ class ModelSettings(Section):
     half: bool = Field(
         default=False,
         description="16-bit arithmetic on a GPU (ultralytics); an ONNX model has the precision of its export",
+    )
+    max_batch: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="pictures of several cameras looked at together; 0: 16 on a GPU, 1 on a CPU, where more gain nothing",
+    )
+    batch_wait_ms: float = Field(
+        default=0.0, ge=0, le=1000, description="an idle device waits so long for a batch to fill; 0: it begins at once"
     )
     allow_code: bool = Field(default=False, description="load a .pt, which can run code of whoever made it")
     sha256: str | None = Field(
@@ -510,6 +577,22 @@ class CamerasSettings(Section):
     """config/cameras.yaml"""
 
     cameras: tuple[CameraSettings, ...] = Field(default=(), description="that run and capture watch without --source")
+    api_networks: tuple[str, ...] = Field(
+        default=("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+        description="where cameras may be whose source comes over the API; never loopback, link-local, "
+        "multicast and cloud metadata addresses",
+    )
+
+    @field_validator("api_networks")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for index, text in enumerate(networks):
+            try:
+                ip_network(text)
+            except ValueError:
+                allowed, remedy = "addresses with a prefix length", "write it as 10.20.0.0/16"
+                raise contradiction((index,), found="no network", allowed=allowed, remedy=remedy) from None
+        return networks
 
     @model_validator(mode="after")
     def _ids_differ(self) -> CamerasSettings:
@@ -537,6 +620,7 @@ class Settings(Section):
     gating: GatingSettings = GatingSettings()
     alerts: AlertSettings = AlertSettings()
     gateway: GatewaySettings = GatewaySettings()
+    mqtt: MqttSettings = MqttSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     model: ModelSettings = ModelSettings()
     cameras: CamerasSettings = CamerasSettings()
