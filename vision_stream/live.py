@@ -1,6 +1,6 @@
 """SIGHUP: the configuration is read again; what can change while a process runs is taken over, the rest is named.
 
-An invalid configuration changes nothing and is said. ``llm`` needs no signal: ``llm.reloading`` follows its file.
+An invalid configuration changes nothing and is said. API keys and cameras need no signal: their files are followed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vision_stream.config.schema import leaves
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 
-FOLLOWED = "llm"
+FOLLOWED = frozenset({"llm", "cameras"})
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ LIVE: Mapping[Path, Callable[[Any], None]] = {("log_level",): set_log_level}
 
 def changed(old: Settings, new: Settings) -> list[Path]:
     """The fields that differ, in the order of the settings; not those that are followed without a signal."""
-    return [path for path in leaves() if path[0] != FOLLOWED and get(old, path) != get(new, path)]
+    return [path for path in leaves() if path[0] not in FOLLOWED and get(old, path) != get(new, path)]
 
 
 def take_over(old: Settings, new: Settings) -> None:

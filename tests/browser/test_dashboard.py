@@ -12,8 +12,8 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import a_page
 from tests.gateway_parts import Gateway, a_detection, a_gateway, a_status, an_alert, an_assessment
-from vision_stream.settings import Settings
-from workers.gateway.keys import SETTINGS
+from vision_stream.settings import CameraSettings
+from workers.gateway.keys import ROSTER
 
 pytestmark = pytest.mark.browser
 
@@ -52,14 +52,14 @@ async def test_boxes_a_picture_and_a_risk_appear_when_the_hub_is_fed(browser):
         await expect(card).to_contain_text("Online")
 
 
-async def test_zones_are_drawn_on_the_picture_and_can_be_hidden_for_good(browser):
+async def test_zones_are_drawn_on_the_picture_follow_their_file_and_can_be_hidden_for_good(browser):
     zones = [
         {"name": "lane", "kind": "carriageway", "points": [[0, 0.5], [1, 0.5], [1, 1], [0, 1]]},
         {"name": "<i>park</i>", "kind": "exclude", "points": [[0, 0], [0.2, 0], [0.2, 0.2]]},
     ]
     async with a_gateway() as gateway, a_page(browser, "about:blank") as page:
-        camera = {"id": "cam-01", "source": "0", "zones": zones}
-        gateway.app._state[SETTINGS] = Settings.model_validate({"cameras": {"cameras": [camera]}})
+        camera = CameraSettings.model_validate({"id": "cam-01", "source": "0", "zones": zones})
+        gateway.app[ROSTER].take([camera])
         await feed(gateway)
         await page.goto(gateway.url)
 
@@ -73,6 +73,10 @@ async def test_zones_are_drawn_on_the_picture_and_can_be_hidden_for_good(browser
         await page.get_by_role("button", name="Enlarge cam-01").click()
         await expect(page.locator("dialog .zone text").nth(1)).to_have_text("<i>park</i> · left out")
         await page.keyboard.press("Escape")
+
+        gateway.app[ROSTER].take([camera.model_copy(update={"zones": camera.zones[:1], "name": "Gate"})])
+        await expect(page.locator(".zone")).to_have_count(1)
+        await expect(page.get_by_role("article", name="Gate")).to_be_visible()
 
         await page.get_by_role("button", name="Zones").click()
         await expect(page.locator(".zone")).to_have_count(0)

@@ -78,6 +78,20 @@ async def test_it_ends_when_told_and_tells_its_browsers(tmp_path, number, code):
         assert await asyncio.wait_for(process.wait(), 10) == code
 
 
+async def test_cameras_that_change_in_the_file_are_shown_without_a_restart(tmp_path):
+    config = tmp_path / "config"
+    config.mkdir()
+    async with running(tmp_path, CONFIG_DIR=str(config)) as (_, url), ClientSession(url) as client:
+
+        async def listed() -> bool:
+            # Written each time: when the file is followed from cannot be seen from outside.
+            (config / "cameras.yaml").write_text("cameras:\n  - {id: gate, source: 0, name: North gate}\n")
+            async with client.get("/api/v1/cameras") as answer:
+                return [camera["name"] for camera in (await answer.json())["cameras"]] == ["North gate"]
+
+        await eventually(listed, within_s=20)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 async def test_sighup_takes_the_log_level_over_and_does_not_end_it(tmp_path):
     config = tmp_path / "config"

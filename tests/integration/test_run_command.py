@@ -67,6 +67,42 @@ async def test_one_process_detects_assesses_and_pushes(tmp_path: Path, llm: LLMS
     assert 'assessment_tasks_total{outcome="assessed"}' in metrics
 
 
+async def test_cameras_that_change_in_the_file_change_in_the_process(tmp_path: Path, llm: LLMSimulator):
+    (port,) = free_ports(1)
+    cameras = tmp_path / "cameras.yaml"
+    cameras.write_text("cameras:\n  - {id: north, source: sim:quiet}\n")
+    process = await start(tmp_path, llm, "--port", str(port))
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+
+            async def shown(expected: dict[str, tuple[str, str]]) -> bool:
+                """Names and states, by camera."""
+                try:
+                    async with http.get("/api/v1/cameras") as answer:
+                        listed = (await answer.json())["cameras"]
+                except aiohttp.ClientError:
+                    return False
+                return {each["camera_id"]: (each["name"], each["state"]) for each in listed} == expected
+
+            await eventually(lambda: shown({"north": ("north", "online")}), within_s=60)
+
+            cameras.write_text(
+                "cameras:\n  - {id: north, source: sim:quiet, enabled: false, name: Old}\n"
+                "  - {id: south, source: sim:quiet, name: South gate}\n"
+            )
+
+            await eventually(
+                lambda: shown({"north": ("Old", "disabled"), "south": ("South gate", "online")}), within_s=30
+            )
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 15)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 130
+
+
 async def test_a_source_that_ends_is_assessed_to_its_last_task(tmp_path: Path, llm: LLMSimulator):
     from vision_stream.simulators.scene_files import write_video
     from vision_stream.simulators.traffic import parse_scene

@@ -15,7 +15,7 @@ from tests.gateway_parts import (
     an_assessment,
 )
 from vision_stream.messages import InlineEvidence, encode
-from vision_stream.settings import Settings
+from vision_stream.settings import CameraSettings
 from workers.gateway import keys
 from workers.gateway.rest import Alerts, Cameras, Latest
 
@@ -48,8 +48,7 @@ async def test_configured_cameras_are_listed_before_they_were_heard_of_and_witho
             {"id": "gate", "name": "North gate", "source": "rtsp://user:secret@10.0.0.1/1"},
             {"id": "yard", "source": "0", "enabled": False},
         ]
-        configured = Settings.model_validate({"cameras": {"cameras": cameras}})
-        gateway.app._state[keys.SETTINGS] = configured
+        gateway.app[keys.ROSTER].take(map(CameraSettings.model_validate, cameras))
 
         _, body = await read(gateway, "/api/v1/cameras")
 
@@ -63,8 +62,8 @@ async def test_configured_cameras_are_listed_before_they_were_heard_of_and_witho
 async def test_a_cameras_zones_are_told_as_they_are_configured():
     async with a_gateway() as gateway:
         zone = {"name": "lane", "kind": "carriageway", "points": [[0, 0.5], [1, 0.5], [1, 1]]}
-        camera = {"id": "gate", "source": "0", "zones": [zone]}
-        gateway.app._state[keys.SETTINGS] = Settings.model_validate({"cameras": {"cameras": [camera]}})
+        camera = CameraSettings.model_validate({"id": "gate", "source": "0", "zones": [zone]})
+        gateway.app[keys.ROSTER].take([camera])
 
         _, body = await read(gateway, "/api/v1/cameras")
 

@@ -36,7 +36,14 @@ def gateway(
     except config.InvalidConfig as error:
         settings = _in_safe_mode(error, overrides, reload)
     logs.setup(settings.log_level, settings.log_format)
-    asyncio.run(serve(settings, on_ready=lambda at: typer.echo(f"Dashboard: {at.url}/"), reload=reload))
+    asyncio.run(
+        serve(
+            settings,
+            on_ready=lambda at: typer.echo(f"Dashboard: {at.url}/"),
+            reload=reload,
+            configured=partial(config.load_with_places, overrides=overrides),
+        )
+    )
 
 
 def _in_safe_mode(error: ConfigError, overrides: dict[str, Any], reload: Callable[[], Settings]) -> Settings:

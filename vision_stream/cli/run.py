@@ -58,7 +58,13 @@ def run(
         typer.echo(
             "no API key is configured: there will be detections, and each task will fail for want of one", err=True
         )
-    plan = Plan(cameras=_cameras(settings, source or [], camera or [], fps), loop=loop, seconds=seconds)
+    plan = Plan(
+        cameras=_cameras(settings, source or [], camera or [], fps),
+        loop=loop,
+        seconds=seconds,
+        follows=not source and not camera,
+        fps=fps,
+    )
     code, summary = asyncio.run(
         run_standalone(
             settings,

@@ -19,7 +19,7 @@ from vision_stream import metrics
 from vision_stream.messages import CameraMessage, CameraStatus, Detection
 from workers.gateway.board import Board
 from workers.gateway.outbox import MAX_EVENTS, Outbox
-from workers.gateway.protocol import Push
+from workers.gateway.protocol import CAMERAS_CHANGED, Push
 
 _log = structlog.get_logger(__name__)
 ALL: Literal["*"] = "*"
@@ -83,6 +83,13 @@ class Hub:
     async def assessment(self, message: CameraMessage) -> None:
         """An assessment or an alert; one that was seen before is not pushed again."""
         self._fan_out(self.board.assessment(message))
+
+    def cameras_changed(self) -> None:
+        """The configured cameras are others now: whoever listens to any may ask for them again."""
+        now = self._clock()
+        for session in self._sessions:
+            if session.wants:
+                session.put(CAMERAS_CHANGED, now)
 
     def _fan_out(self, push: Push | None) -> None:
         if push is None:

@@ -11,9 +11,11 @@ from vision_stream.stores.open import Stores
 from workers.gateway.access import Access
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
+from workers.gateway.roster import Roster
 
 SETTINGS = web.AppKey("settings", Settings)
 HUB = web.AppKey("hub", Hub)
+ROSTER = web.AppKey("roster", Roster)
 STORES = web.AppKey("stores", Stores)
 ACCESS = web.AppKey("access", Access)
 READINESS = web.AppKey("readiness", Readiness)

@@ -10,11 +10,20 @@ import msgspec
 from vision_stream import __version__
 from workers.gateway.dashboard import Login
 from workers.gateway.health import Ready
-from workers.gateway.protocol import ConnectionAck, ErrorMessage, Ping, Pong, Subscribe, Subscribed, Unsubscribe
+from workers.gateway.protocol import (
+    CamerasChanged,
+    ConnectionAck,
+    ErrorMessage,
+    Ping,
+    Pong,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+)
 from workers.gateway.rest import DEFAULT_ALERTS, MAX_ALERTS, Alerts, Cameras, Latest, Problem
 
 TYPES = (Cameras, Latest, Alerts, Problem, Ready, Login)
-SOCKET_TYPES = (Subscribe, Unsubscribe, Ping, Pong, ConnectionAck, Subscribed, ErrorMessage)
+SOCKET_TYPES = (Subscribe, Unsubscribe, Ping, Pong, ConnectionAck, Subscribed, CamerasChanged, ErrorMessage)
 
 REFUSED = {
     "401": {"description": "A token is set, and this is not it.", "content": {"text/plain": {}}},

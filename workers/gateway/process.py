@@ -13,12 +13,13 @@ import structlog
 
 from vision_stream import ending, live, logs, metrics, tracing
 from vision_stream.background import Background
-from vision_stream.config import load
+from vision_stream.config import Loaded, load
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import open_stores
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
+from workers.gateway.roster import Roster, follow
 from workers.gateway.server import Serving, build, serving
 
 _log = structlog.get_logger(__name__)
@@ -30,10 +31,12 @@ async def serve(
     *,
     on_ready: Callable[[Serving], None] | None = None,
     reload: Callable[[], Settings] = load,
+    configured: Callable[[], Loaded] | None = None,
 ) -> None:
     """Serve until cancelled or told to end by SIGTERM; ``on_ready`` is told the address once the page answers.
 
-    At a SIGHUP ``reload`` gives the settings anew: see ``live``.
+    At a SIGHUP ``reload`` gives the settings anew: see ``live``. ``configured`` reads them with their places, so that
+    changed cameras are shown; None: they stay.
 
     Raises:
         ConfigError: Kafka streaming is off, the address is taken, or others could reach it without a token.
@@ -46,10 +49,13 @@ async def serve(
     tracing.start(settings.monitoring.tracing, "vision-stream-gateway")
     metrics.count_tasks("gateway")
     hub, readiness, stores = Hub(), Readiness(), open_stores(settings)
+    roster = Roster(settings.cameras.cameras, hub)
     background = Background()
     background.spawn(live.follow_sighup(settings, reload), name="SIGHUP")
+    if configured is not None:
+        background.spawn(follow(configured, roster), name="config/cameras.yaml is followed")
     try:
-        async with serving(build(settings, hub, stores, readiness=readiness)) as at:
+        async with serving(build(settings, hub, stores, roster=roster, readiness=readiness)) as at:
             if on_ready is not None:
                 on_ready(at)
             _log.info("gateway serves", url=at.url, token_needed=settings.gateway.token is not None)

@@ -3,6 +3,7 @@
 from a browser   subscribe, unsubscribe {cameras: [...] | "*"}, ping {id?}, pong
 to a browser     connection_ack, subscribed, pong, error
                  detection_result, risk_assessment, alert, camera_status: {type, camera_id, data}
+                 cameras_changed: names, zones or cameras of the configuration; GET /api/v1/cameras has them
 """
 
 from __future__ import annotations
@@ -72,13 +73,17 @@ class ErrorMessage(Struct, frozen=True, kw_only=True, tag_field="type", tag="err
     message: str
 
 
+class CamerasChanged(Struct, frozen=True, tag_field="type", tag="cameras_changed"):
+    """Of the configuration; ``GET /api/v1/cameras`` has them as they are now."""
+
+
 class _Envelope(Struct, frozen=True):
     type: str
     camera_id: str
     data: msgspec.Raw
 
 
-PushType = Literal["detection_result", "risk_assessment", "alert", "camera_status"]
+PushType = Literal["detection_result", "risk_assessment", "alert", "camera_status", "cameras_changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,9 @@ class Push:
 
     def untraced(self) -> Push:
         return self if self.trace is None else dataclasses.replace(self, trace=None)
+
+
+CAMERAS_CHANGED = Push("cameras_changed", "", ("cameras_changed", ""), event=False, body=encode(CamerasChanged()))
 
 
 def detection_push(detection: Detection) -> Push:

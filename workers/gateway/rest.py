@@ -53,7 +53,7 @@ class CameraSummary(Struct, frozen=True, kw_only=True):
     max_risk_level: RiskLevel | None
     assessed_at: float | None
     open_alerts: int
-    zones: tuple[Zone, ...] = ()  # as the gateway read them at its start
+    zones: tuple[Zone, ...] = ()  # as they are configured now
 
 
 class Cameras(Struct, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ def routes() -> list[web.RouteDef]:
 async def cameras(request: web.Request) -> web.Response:
     """Those of config/cameras.yaml, and those that were heard of."""
     views = {view.camera_id: view for view in request.app[keys.HUB].board.views()}
-    configured = {camera.id: camera for camera in request.app[keys.SETTINGS].cameras.cameras}
+    configured = request.app[keys.ROSTER].cameras
     summaries = tuple(_summary(name, views.get(name), configured.get(name)) for name in sorted({*views, *configured}))
     return answer(Cameras(server_time=time.time(), cameras=summaries))
 
@@ -128,10 +128,8 @@ async def latest(request: web.Request) -> web.Response:
     camera_id = request.match_info["camera_id"]
     view = request.app[keys.HUB].board.get(camera_id)
     cached = await _cached_assessment(request, camera_id)
-    if view is None and cached is None:
-        known = {camera.id for camera in request.app[keys.SETTINGS].cameras.cameras}
-        if camera_id not in known:
-            return problem(404, "unknown_camera", "no message of this camera has been seen")
+    if view is None and cached is None and camera_id not in request.app[keys.ROSTER].cameras:
+        return problem(404, "unknown_camera", "no message of this camera has been seen")
     view = view or CameraView(camera_id)
     return answer(
         Latest(

@@ -21,6 +21,7 @@ from workers.gateway import dashboard, health, keys, rest, websocket
 from workers.gateway.access import Access, check_exposure
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
+from workers.gateway.roster import Roster
 from workers.gateway.tls import tls
 
 STATIC = Path(__file__).parent / "static"
@@ -50,11 +51,14 @@ def build(
     hub: Hub,
     stores: Stores,
     *,
+    roster: Roster | None = None,
     readiness: Readiness | None = None,
     behind_s: float = websocket.BEHIND_S,
 ) -> web.Application:
     """The gateway's application.
 
+    Args:
+        roster: the cameras as they change; None: those of ``settings``, for good.
     Raises:
         ConfigError: others could reach it, and no token is set.
     """
@@ -62,6 +66,7 @@ def build(
     app = web.Application(middlewares=[_known_host, _token], client_max_size=MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
     app[keys.HUB] = hub
+    app[keys.ROSTER] = roster if roster is not None else Roster(settings.cameras.cameras, hub)
     app[keys.STORES] = stores
     app[keys.ACCESS] = Access(settings.gateway)
     app[keys.READINESS] = readiness if readiness is not None else Readiness()

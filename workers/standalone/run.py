@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from vision_stream import tracing
+from vision_stream.background import Background
 from vision_stream.config import Loaded
 from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.reloading import following
@@ -21,11 +22,14 @@ from vision_stream.messages import Alert, CameraMessage, CameraStatus, Detection
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
 from workers.capture.detectors import open_detector
+from workers.capture.fleet import Fleet
 from workers.capture.inference import Inference
-from workers.capture.together import run_together
+from workers.capture.reloading import changed_cameras
+from workers.capture.run import watched
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
 from workers.gateway.hub import Hub
+from workers.gateway.roster import Roster
 from workers.gateway.server import build, serving
 from workers.standalone.pipeline import Pipeline
 
@@ -39,6 +43,8 @@ class Plan:
     cameras: tuple[CameraSettings, ...]
     loop: bool = True  # files start again at their end
     seconds: float | None = None  # end after these
+    follows: bool = False  # the cameras are those of the configuration, also where they change
+    fps: float | None = None  # instead of theirs
 
 
 @dataclass
@@ -98,13 +104,14 @@ async def run(
 
     Args:
         on_ready: told the dashboard's address once it answers.
-        configured: reads the settings again, so that changed API keys are taken over; None: they stay.
+        configured: reads the settings again, so that changed API keys and cameras are taken over; None: they stay.
     Raises:
         VisionStreamError: a source or the model cannot be used, or the gateway's port is taken.
     """
     tracing.start(settings.monitoring.tracing, "vision-stream-standalone")
     ending, summary, hub = Ending(), Summary(), Hub()
     stores, inference = open_stores(settings), Inference()
+    roster = Roster(settings.cameras.cameras if plan.follows else plan.cameras, hub)
     scheduler = LLMScheduler(
         settings.llm,
         settings.kafka.scheduler,
@@ -115,14 +122,14 @@ async def run(
     pipeline = Pipeline(settings, scheduler, Audience(hub, summary), stores.cache)
     try:
         async with AsyncExitStack() as stack:
-            at = await stack.enter_async_context(serving(build(settings, hub, stores)))
+            at = await stack.enter_async_context(serving(build(settings, hub, stores, roster=roster)))
             await stack.enter_async_context(asyncio.timeout(plan.seconds))
             on_ready(f"{at.url}/")
             await scheduler.start()
             if configured is not None:
                 await stack.enter_async_context(following(configured, scheduler.reload))
             await pipeline.start()
-            cameras = asyncio.ensure_future(_cameras(settings, plan, inference, stores, pipeline))
+            cameras = asyncio.ensure_future(_cameras(settings, plan, inference, stores, pipeline, roster, configured))
             await ending.until_told(cameras)
     except TimeoutError:
         if plan.seconds is None:
@@ -136,11 +143,20 @@ async def run(
     return ending.code, summary
 
 
-async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores: Stores, pipeline: Pipeline) -> None:
+async def _cameras(
+    settings: Settings,
+    plan: Plan,
+    inference: Inference,
+    stores: Stores,
+    pipeline: Pipeline,
+    roster: Roster,
+    configured: Callable[[], Loaded] | None,
+) -> None:
     """All cameras to their ends, and their tasks to their outcomes; one that breaks off does not end the others."""
     detector = await inference.run(open_detector, settings.model)
-    workers = [
-        CaptureWorker(
+
+    def hire(camera: CameraSettings) -> CaptureWorker:
+        return CaptureWorker(
             camera,
             settings,
             detector=detector,
@@ -150,14 +166,25 @@ async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores:
             frames=stores.frames,
             loop=plan.loop,
         )
-        for camera in plan.cameras
-    ]
+
+    fleet, background = Fleet(hire), Background()
     try:
-        await run_together(workers)
-    except Exception:
-        await _drain(pipeline, settings)
-        raise
+        fleet.start(plan.cameras)
+        if plan.follows and configured is not None:
+            background.spawn(_follow(configured, plan, roster, fleet), name="config/cameras.yaml is followed")
+        await fleet.until_all_ended()
+    finally:
+        await background.close()
+        await fleet.close()
     await _drain(pipeline, settings)
+    if fleet.failures:
+        raise fleet.failures[0]
+
+
+async def _follow(configured: Callable[[], Loaded], plan: Plan, roster: Roster, fleet: Fleet) -> None:
+    async for cameras in changed_cameras(configured):
+        roster.take(cameras)
+        await fleet.apply(watched(cameras, None, plan.fps))
 
 
 async def _drain(pipeline: Pipeline, settings: Settings) -> None:

@@ -24,6 +24,7 @@ const HANDLERS = {
   detection_result: (message) => state.takeDetection(message.data, isLive()),
   risk_assessment: (message) => state.takeAssessment(message.data, isLive()),
   camera_status: (message) => state.takeStatus(message.data),
+  cameras_changed: () => readCameras().catch(() => {}), // the next connection reads them too
   alert: (message) => announce(state.takeAlerts([message.data])),
   pong: (message) => learnServerTime(message.server_time),
   error: (message) => console.warn("the gateway says:", message.code, message.message),
@@ -47,15 +48,19 @@ export async function connect() {
     state.connection.value = { ...state.connection.value, state: state.loaded.value ? "retrying" : "connecting" };
   }
   try {
-    const [cameras, alerts] = await Promise.all([read("/api/v1/cameras"), read("/api/v1/alerts?limit=100")]);
-    learnServerTime(cameras.server_time);
-    state.takeSummaries(cameras.cameras);
+    const [, alerts] = await Promise.all([readCameras(), read("/api/v1/alerts?limit=100")]);
     state.takeAlerts(alerts.alerts);
     listen();
   } catch (error) {
     if (error.status === 401) askForToken();
     else retry();
   }
+}
+
+async function readCameras() {
+  const answer = await read("/api/v1/cameras");
+  learnServerTime(answer.server_time);
+  state.takeSummaries(answer.cameras);
 }
 
 async function read(path) {

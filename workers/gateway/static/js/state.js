@@ -66,12 +66,20 @@ export function takeSummaries(summaries) {
       const known = camera(summary.camera_id);
       known.name.value = summary.name;
       known.zones.value = summary.zones;
-      if (!known.status.value && summary.state !== "unknown") {
-        known.status.value = { state: summary.state, reason: summary.reason, at: 0 };
+      if (!known.status.value?.at) {
+        known.status.value = summary.state === "unknown" ? null : { state: summary.state, reason: summary.reason, at: 0 };
       }
     }
+    forgetUnheard(new Set(summaries.map((summary) => summary.camera_id)));
     loaded.value = true;
   });
+}
+
+// Of a camera that is configured no more nothing is left, unless it was heard of.
+function forgetUnheard(configured) {
+  const heard = (known) => known.detection.value || known.status.value?.at;
+  const kept = [...cameras.value].filter(([id, known]) => configured.has(id) || heard(known));
+  if (kept.length < cameras.value.size) cameras.value = new Map(kept);
 }
 
 const delays = { detection: [], verdict: [] };
