@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from datetime import datetime
 
+import msgspec
 import pytest
+import structlog
 
+from vision_stream import logs
 from vision_stream.logs import EVERY_S, OnceInAWhile
 
 
@@ -13,13 +18,6 @@ def a_line(at: float, *, name: str = "aiokafka.conn", level: int = logging.ERROR
     record = logging.LogRecord(name, level, __file__, 1, text, ("x",), None)
     record.created = at
     return record
-
-
-def our_line(at: float, event: str, request_id: str) -> logging.LogRecord:
-    """As structlog hands it to the standard library."""
-    line = a_line(at, name="vision_stream.delivery.stage", level=logging.WARNING)
-    line.msg, line.args = {"event": event, "request_id": request_id}, ()  # type: ignore[assignment]
-    return line
 
 
 def test_a_repeated_line_comes_once_in_a_while():
@@ -39,12 +37,59 @@ def test_other_lines_come_through(other):
     assert heard.filter(other)
 
 
-def test_what_each_message_in_flight_says_of_a_broker_that_is_away_is_heard_once_in_a_while():
-    heard = OnceInAWhile()
-    lines = [our_line(100.0 + n / 10, "handler runs again", f"cam-01:s:{n}") for n in range(50)]
-    assert [heard.filter(line) for line in lines].count(True) == 1
+@pytest.mark.parametrize("fmt", ["json", "console"])
+def test_what_each_message_in_flight_says_of_a_broker_that_is_away_is_heard_once_in_a_while(fmt, capsys, own_logging):
+    logs.setup("INFO", fmt)
+    stage = structlog.get_logger("vision_stream.delivery.stage")
+    for n in range(50):
+        stage.warning("handler runs again", request_id=f"cam-01:s:{n}")
+        stage.warning("message buried", request_id=f"cam-01:s:{n}")
+
+    said = capsys.readouterr().err
+    assert said.count("handler runs again") == 1
+    assert said.count("message buried") == 50, "each message that fails by itself is heard"
 
 
-def test_each_message_that_fails_by_itself_is_heard():
-    heard = OnceInAWhile()
-    assert all(heard.filter(our_line(100.0 + n / 10, "message buried", f"cam-01:s:{n}")) for n in range(5))
+def test_our_lines_have_the_levels_of_the_loggers_of_their_name(capsys, own_logging):
+    logs.setup("INFO", "json")
+    logging.getLogger("ours.quiet").setLevel(logging.WARNING)
+    for name in ("ours", "ours.quiet.part"):
+        logger = structlog.get_logger(name)
+        logger.debug("a detail")
+        logger.info("news", of=name)
+    logging.getLogger().setLevel(logging.DEBUG)
+    structlog.get_logger("ours").debug("a detail, now wanted")
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [msgspec.json.decode(line)["event"] for line in lines] == ["news", "a detail, now wanted"]
+
+
+def test_a_line_of_ours_and_one_of_a_library_have_one_shape(capsys, own_logging):
+    logs.setup("INFO", "json")
+    structlog.get_logger("ours").warning("it rains")
+    logging.getLogger("theirs").warning("it %s", "rains")
+
+    ours, theirs = (msgspec.json.decode(line) for line in capsys.readouterr().err.splitlines())
+    assert ours.keys() == theirs.keys() == {"event", "level", "logger", "timestamp"}
+    assert (ours["event"], ours["level"], ours["logger"]) == ("it rains", "warning", "ours")
+    assert datetime.fromisoformat(ours["timestamp"]) <= datetime.fromisoformat(theirs["timestamp"])
+
+
+def test_a_broken_stderr_stops_nothing(own_logging, monkeypatch):
+    broken = io.StringIO()
+    broken.close()
+    monkeypatch.setattr("sys.stderr", broken)
+    logs.setup("INFO", "json")
+
+    structlog.get_logger("ours").warning("nobody hears it")
+
+
+@pytest.fixture
+def own_logging():
+    root, quiet = logging.getLogger(), logging.getLogger("ours.quiet")
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    quiet.setLevel(logging.NOTSET)
+    structlog.reset_defaults()
