@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from vision_stream.messages import Box, DetectedObject
+from workers.capture.detectors.batching import Batching
 
 BACKGROUND = (60, 60, 60)
 COLOURS = {"car": (0, 0, 255), "person": (0, 255, 0)}  # BGR
@@ -48,6 +50,7 @@ class ColourDetector:
 
     name = "colours"
     labels = tuple(COLOURS)
+    batching = Batching()
 
     def detect(self, frame: np.ndarray) -> tuple[DetectedObject, ...]:
         found: list[DetectedObject] = []
@@ -59,3 +62,6 @@ class ColourDetector:
                     box = Box(x, y, x + width, y + height)
                     found.append(DetectedObject(object_id=len(found), label=label, confidence=0.9, box=box))
         return tuple(found)
+
+    def detect_batch(self, frames: Sequence[np.ndarray]) -> list[tuple[DetectedObject, ...]]:
+        return [self.detect(frame) for frame in frames]

@@ -1,16 +1,15 @@
-"""What is done to one frame, all in one go and in the inference thread: detect, track, place, group, take pictures."""
+"""What is done with the objects found in one frame, all in one go: track, place, group, take pictures."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vision_stream import metrics
 from vision_stream.clustering import group_objects
 from vision_stream.messages import DetectedObject, Group
 from vision_stream.settings import ClusteringSettings
 from vision_stream.zones import Zones
-from workers.capture.detectors import Detector
 from workers.capture.evidence import picture_limit
 from workers.capture.pictures import encode_within, frame_jpeg, group_picture
 from workers.capture.sources.base import Frame
@@ -23,16 +22,14 @@ class Observation:
     groups: tuple[Group, ...]  # without evidence yet
     pictures: tuple[bytes | None, ...]  # JPEG of each group; None: it could not be made small enough
     frame_jpeg: bytes
-    inference_s: float
     done_at: float  # seconds since the epoch
 
 
 class Eyes:
-    """One camera's: the detector may be shared, the tracker is its own."""
+    """One camera's, which it asks for one frame at a time."""
 
     def __init__(
         self,
-        detector: Detector,
         clustering: ClusteringSettings,
         *,
         fps: float,
@@ -40,19 +37,14 @@ class Eyes:
         zones: Zones | None = None,
     ) -> None:
         """``inline``: pictures will travel in the message, and so have to share its size."""
-        self.model = detector.name
-        self._detector = detector
         self._clustering = clustering
         self._fps = fps
         self._inline = inline
         self._zones = zones or Zones()
         self._tracker: Tracker | None = None  # made on first use: it takes 1.5 s, and this is the thread for that
 
-    def observe(self, frame: Frame) -> Observation:
-        started = time.perf_counter()
-        seen = self._detector.detect(frame.image)
-        inference_s = time.perf_counter() - started
-        metrics.inference_seconds.observe(inference_s)
+    def observe(self, frame: Frame, seen: Sequence[DetectedObject]) -> Observation:
+        """``seen``: what the detector found in ``frame``."""
         if self._tracker is None:
             self._tracker = Tracker(self._fps)
         height, width = frame.image.shape[:2]
@@ -66,6 +58,5 @@ class Eyes:
             groups=groups,
             pictures=tuple(encode_within(group_picture(frame.image, group.box), limit) for group in groups),
             frame_jpeg=frame_jpeg(frame.image),
-            inference_s=inference_s,
             done_at=time.time(),
         )

@@ -52,6 +52,7 @@ class Feed:
         self._policy = policy or FeedPolicy()
         self._chance = chance
         self._abandoned: list[Reader] = []
+        self._mailbox: Mailbox | None = None
         self._stillness = (
             Stillness()
         )  # outlives a reconnection: a camera that is still frozen is not online for a moment
@@ -64,7 +65,7 @@ class Feed:
         """
         attempt = 0
         while True:
-            mailbox = Mailbox(keep_all=self._source.keep_all, skipped=self._skipped)
+            self._mailbox = mailbox = Mailbox(keep_all=self._source.keep_all, skipped=self._skipped)
             reader = Reader(self._source, mailbox)
             reader.start()
             try:
@@ -86,6 +87,13 @@ class Feed:
                 self._abandoned.append(reader)
             await self._pause(attempt, reason)
             attempt += 1
+
+    def newer(self) -> Frame | None:
+        """A frame that has come since the last one was yielded, and replaces it; None: that is the newest."""
+        frame = self._mailbox.newer() if self._mailbox is not None else None
+        if frame is not None and self._policy.frozen_s is not None:
+            self._stillness.seconds(frame.image, frame.captured_at)
+        return frame
 
     async def _next(self, mailbox: Mailbox) -> Frame:
         try:

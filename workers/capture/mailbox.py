@@ -67,6 +67,15 @@ class Mailbox:
             await self._ready.wait()
             self._ready.clear()
 
+    def newer(self) -> Frame | None:
+        """What has come since the last one was taken, which it replaces; None where all are kept, or nothing came."""
+        with self._changed:
+            if self._keep_all or self._slot is None:
+                return None
+            frame, self._slot = self._slot, None
+        self._skipped()
+        return frame
+
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._ready.set)

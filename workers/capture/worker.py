@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 
 import structlog
 
@@ -20,7 +22,8 @@ from workers.capture.detectors import Detector
 from workers.capture.evidence import EvidenceKeeper
 from workers.capture.eyes import Eyes, Observation
 from workers.capture.feed import Feed, FeedPolicy
-from workers.capture.inference import Inference
+from workers.capture.inference import Inference, Look
+from workers.capture.relay import Relay
 from workers.capture.sink import Sink, count_delivery
 from workers.capture.sources import open_isolated, open_source
 from workers.capture.sources.base import Frame
@@ -56,14 +59,15 @@ class CaptureWorker:
         self.camera_id = camera.id
         self.session = f"{time.time_ns() // 1_000_000:x}"  # of this run; grows with time
         self.sequence = 0
-        self.last_words = "the worker ended"  # the reason that is told when it does
+        self.last_words: str | None = "the worker ended"  # the reason that is told when it does; None: others tell
         self._profile = camera.prompt_profile
         # Over Kafka, only what lies in Redis can be seen by those who read our messages.
         self._inline = settings.enable_kafka_streaming and not settings.redis_enabled
         self._keeper = EvidenceKeeper(None if self._inline else evidence, ttl_s=settings.redis.evidence_ttl_s)
         self._frames = frames
         self._frame_ttl_s = settings.redis.frame_ttl_s
-        self._eyes = Eyes(detector, settings.clustering, fps=camera.fps, inline=self._inline, zones=Zones(camera.zones))
+        self._eyes = Eyes(settings.clustering, fps=camera.fps, inline=self._inline, zones=Zones(camera.zones))
+        self._model = detector.name[:100]
         self._inference = inference
         self._sink = sink
         self._status = StatusTeller(camera.id, sink)
@@ -78,6 +82,7 @@ class CaptureWorker:
             isolated=isolated,
             policy=policy or FeedPolicy(stall_s=max(FeedPolicy.stall_s, 3 / camera.fps), frozen_s=frozen_s),
         )
+        self._seat = inference.seat(detector, self._feed.newer)
 
     async def run(self) -> None:
         """Raises SourceError: a source that is not live broke off, or could not be opened."""
@@ -85,33 +90,40 @@ class CaptureWorker:
         metrics.last_frame.labels(self.camera_id).set_to_current_time()
         background.spawn(self._repeat_status(), name=f"status of {self.camera_id}")
         try:
-            async with aclosing(self._feed.frames()) as frames:
+            async with Relay() as relay, aclosing(self._feed.frames()) as frames:
                 async for frame in frames:
-                    await self._handle(frame)
+                    await relay.start(partial(self._handle, frame))
         finally:
             await background.close()
             if not isinstance(sys.exception(), Exception):  # broke off: the gauge stays, grows old and wakes somebody
                 metrics.last_frame.remove(self.camera_id)
-            await self._status.change("disabled", self.last_words)
+            if self.last_words is not None:
+                await self._status.change("disabled", self.last_words)
 
     async def forget(self) -> None:
         """Delete the pictures of this run that still lie in the stores; after ``run`` has ended."""
         await self._keeper.forget(now=time.time())
         await self._frames.delete(self.camera_id)
 
-    async def _handle(self, frame: Frame) -> None:
+    async def _handle(self, frame: Frame, former_is_told: Callable[[], Awaitable[None]]) -> None:
         with tracing.frame(self.camera_id, frame.captured_at):
-            await self._see(frame)
+            metrics.last_frame.labels(self.camera_id).set(frame.captured_at)
+            look = await self._look(frame)
+            if look is None:
+                metrics.frames_skipped.labels(self.camera_id, "detector failed").inc()
+                return
+            metrics.last_frame.labels(self.camera_id).set(look.frame.captured_at)
+            await former_is_told()
+            await self._show(look)
 
-    async def _see(self, frame: Frame) -> None:
-        metrics.last_frame.labels(self.camera_id).set(frame.captured_at)
-        seen = await self._observe(frame)
-        if seen is None:
-            metrics.frames_skipped.labels(self.camera_id, "detector failed").inc()
-            return
+    async def _show(self, look: Look) -> None:
+        """Make of what was found what there is to tell, and tell it."""
+        frame = look.frame
+        with tracing.step("describe"):
+            seen = await self._inference.afterwards(self._eyes.observe, frame, look.objects)
         with tracing.step("keep pictures"):
             detection, _ = await asyncio.gather(
-                self._detection(frame, seen),
+                self._detection(look, seen),
                 self._frames.put(self.camera_id, seen.frame_jpeg, ttl_s=self._frame_ttl_s),
             )
         with structlog.contextvars.bound_contextvars(request_id=detection.detection_id):
@@ -124,11 +136,11 @@ class CaptureWorker:
         if not getattr(self._sink, "counts_deliveries", False):
             count_delivery(self.camera_id, frame.captured_at)
 
-    async def _observe(self, frame: Frame) -> Observation | None:
-        """What is in the frame; None where the detector failed on it, which is said once until it works again."""
+    async def _look(self, frame: Frame) -> Look | None:
+        """What is in the frame, or in a newer one; None where the detector failed, said once until it works again."""
         try:
             with tracing.step("inference"):
-                seen = await self._inference.run(self._eyes.observe, frame)
+                look = await self._seat.look(frame)
         except Exception as error:  # a backend's own errors have no common base
             if not self._blind:
                 _log.exception("detector failed, frame left out", camera=self.camera_id, error=mask(str(error)))
@@ -137,9 +149,10 @@ class CaptureWorker:
         if self._blind:
             _log.info("detector works again", camera=self.camera_id)
         self._blind = False
-        return seen
+        return look
 
-    async def _detection(self, frame: Frame, seen: Observation) -> Detection:
+    async def _detection(self, look: Look, seen: Observation) -> Detection:
+        frame = look.frame
         self.sequence += 1
         detection_id = f"{self.camera_id}:{self.session}:{self.sequence}"
         groups = await self._keeper.keep(detection_id, seen.groups, seen.pictures, now=time.time())
@@ -154,8 +167,8 @@ class CaptureWorker:
             frame_height=height,
             objects=seen.objects,
             groups=groups,
-            model=self._eyes.model[:100],
-            inference_s=seen.inference_s,
+            model=self._model,
+            inference_s=look.inference_s,
             prompt_profile=self._profile,
         )
 

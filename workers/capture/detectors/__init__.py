@@ -4,18 +4,20 @@
     ultralytics  whatever ultralytics loads; AGPL-3.0, in the extra ``yolo``
 
 ``trust`` says which files may be loaded, ``labels`` picks classes by name, ``letterbox`` and ``heads`` are the
-arithmetic around an ONNX model.
+arithmetic around an ONNX model, ``batching`` how many pictures one call should get.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
 from vision_stream.errors import ConfigError
-from vision_stream.messages import DetectedObject
 from vision_stream.settings import ModelSettings
+from workers.capture.detectors.batching import Batching
+from workers.capture.detectors.objects import Objects
 from workers.capture.detectors.trust import check_trust
 from workers.capture.sources.base import Picture
 
@@ -27,9 +29,14 @@ class Detector(Protocol):
 
     name: str  # of the model, for messages
     labels: tuple[str, ...]  # what it can report
+    batching: Batching  # how many pictures it is worth giving it at once, on the device that it runs on
 
-    def detect(self, frame: Picture) -> tuple[DetectedObject, ...]:
+    def detect(self, frame: Picture) -> Objects:
         """Objects in a picture, the surest first, ``object_id`` counting from 0; boxes lie within the picture."""
+        ...
+
+    def detect_batch(self, frames: Sequence[Picture]) -> list[Objects]:
+        """The same for each of several pictures of any sizes. Raises for all where it fails on one."""
         ...
 
 

@@ -11,13 +11,15 @@ from vision_stream.messages import Box, DetectedObject
 
 MOST_OBJECTS = 300  # of one picture, the surest first
 
+Objects = tuple[DetectedObject, ...]  # of one picture
+
 
 def to_objects(
     boxes: NDArray[np.floating],
     scores: NDArray[np.floating],
     classes: NDArray[np.integer],
     names: Mapping[int, str],
-) -> tuple[DetectedObject, ...]:
+) -> Objects:
     """Objects of boxes (n, 4) in pixels of the picture, scores (n,) and class ids (n,); empty boxes are left out.
 
     Pixels are rounded to tenths and scores to 4 places: more is noise, and doubles the message.

@@ -25,6 +25,7 @@ class OnnxFile:
     width: int
     stride: int | None  # the input may be any multiple of it up to height and width; None: it must be just those
     names: dict[int, str]  # of classes; empty where the file does not say
+    one_by_one: bool  # it takes one picture at a time
 
 
 def open_session(path: Path, threads: int = 0, device: str = "cpu") -> Any:
@@ -72,6 +73,11 @@ def providers_for(device: str, available: Sequence[str]) -> list[Any]:
     return [(provider, {"device_id": int(number)}) if number else provider, "CPUExecutionProvider"]
 
 
+def runs_on_cpu(session: Any) -> bool:
+    """Whether nothing better was there than the CPU, or it was asked for."""
+    return session.get_providers()[0] == "CPUExecutionProvider"
+
+
 def describe(session: Any, path: Path) -> OnnxFile:
     """Raises ConfigError: the model is for another task, or does not take pictures."""
     meta = session.get_modelmeta().custom_metadata_map
@@ -85,7 +91,7 @@ def describe(session: Any, path: Path) -> OnnxFile:
             f"model.path: {path} takes {taken.shape[0]} pictures at once", remedy="export it with batch=1"
         )
     height, width, stride = _size(taken.shape, meta)
-    return OnnxFile(taken.name, DTYPES[taken.type], height, width, stride, _names(meta))
+    return OnnxFile(taken.name, DTYPES[taken.type], height, width, stride, _names(meta), taken.shape[0] == 1)
 
 
 def _names(meta: dict[str, str]) -> dict[int, str]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vision_stream.errors import ConfigError
-from vision_stream.messages import DetectedObject
 from vision_stream.settings import ModelSettings
+from workers.capture.detectors.batching import batching_for
 from workers.capture.detectors.labels import wanted_classes
-from workers.capture.detectors.objects import MOST_OBJECTS, to_objects
+from workers.capture.detectors.objects import MOST_OBJECTS, Objects, to_objects
 from workers.capture.detectors.onnx_file import describe, open_session
 from workers.capture.sources.base import Picture
 
@@ -30,16 +31,21 @@ class UltralyticsDetector:
         size = _input_of(path)
         self._model = _load(path)
         self._input = {**size, **_arithmetic(settings)}
+        self.batching = batching_for(settings, gpu=self._input["device"] != "cpu")
         self._lock = threading.Lock()  # a model object is not safe to share between threads
         self._names = {int(number): str(name)[:100] for number, name in dict(self._model.names).items()}
         self.labels = tuple(self._names.values())
         self._keep = sorted(wanted_classes(settings.classes, self._names, model=self.name))
 
-    def detect(self, frame: Picture) -> tuple[DetectedObject, ...]:
+    def detect(self, frame: Picture) -> Objects:
         """See ``Detector``."""
+        return self.detect_batch([frame])[0]
+
+    def detect_batch(self, frames: Sequence[Picture]) -> list[Objects]:
+        """See ``Detector``. A model that was exported for one picture fails on several."""
         with self._lock:
-            (result,) = self._model.predict(
-                frame,
+            results = self._model.predict(
+                list(frames),
                 conf=self._settings.confidence,
                 iou=self._settings.iou,
                 classes=self._keep,
@@ -47,6 +53,9 @@ class UltralyticsDetector:
                 verbose=False,
                 **self._input,
             )
+        return [self._objects(result) for result in results]
+
+    def _objects(self, result: Any) -> Objects:
         found = result.boxes.cpu().numpy()
         surest = np.argsort(-found.conf, kind="stable")
         return to_objects(found.xyxy[surest], found.conf[surest], found.cls[surest].astype(np.int64), self._names)
