@@ -107,6 +107,20 @@ async def test_a_camera_that_is_removed_stops_and_leaves_no_picture_behind(yard:
     assert (last.state, last.reason) == ("disabled", "the camera was removed from the configuration")
 
 
+async def test_a_camera_that_another_worker_watches_now_stops_without_a_word_and_keeps_its_pictures(yard: Yard):
+    yard.fleet.start([yard.camera("north"), yard.camera("south")])
+    await eventually(lambda: yard.evidence_keys("north") and yard.evidence_keys("south"), within_s=20)
+
+    await yard.fleet.apply([yard.camera("south")], elsewhere={"north"})
+
+    seen = len(yard.detections["north"])
+    assert await yard.evidence.get(yard.evidence_keys("north")[-1]) is not None
+    assert await yard.frames.latest("north") is not None
+    await yard.sees("south", more_than=len(yard.detections["south"]) + 2)
+    assert len(yard.detections["north"]) == seen
+    assert [status.state for status in yard.statuses if status.camera_id == "north"] == ["online"]
+
+
 async def test_a_camera_that_is_changed_starts_again_and_the_others_do_not(yard: Yard):
     yard.fleet.start([yard.camera("north"), yard.camera("south")])
     await yard.sees("north", "south")

@@ -1,0 +1,28 @@
+"""The end of a Kafka consumer: aiokafka's own can hang, and lets out cancellations that are not its caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+
+async def stop(consumer: AIOKafkaConsumer, *, within_s: float) -> None:
+    """Leave nothing behind; the broker may be gone, and then nothing of this is sure to work.
+
+    In tasks of their own, because aiokafka lets the cancellation of its own tasks out of ``stop``, before it has closed
+    its client, and that would be taken for ours.
+    """
+    async with asyncio.TaskGroup() as group:
+        for close in (consumer.stop, consumer._client.close):
+            task = group.create_task(_quietly(close))
+            await asyncio.wait((task,), timeout=within_s)
+            task.cancel()
+
+
+async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
+    with contextlib.suppress(KafkaError, OSError):
+        await close()
