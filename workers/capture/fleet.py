@@ -6,7 +6,7 @@ One camera that breaks off, or cannot be started, does not end the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -50,13 +50,16 @@ class Fleet:
         for camera, worker in [(camera, self._hire(camera)) for camera in cameras]:
             self._launch(camera, worker)
 
-    async def apply(self, cameras: Iterable[CameraSettings]) -> None:
-        """Make these the cameras. One whose new source is none stays as it was, and that is said."""
+    async def apply(self, cameras: Iterable[CameraSettings], *, elsewhere: Container[str] = ()) -> None:
+        """Make these the cameras. One whose new source is none stays as it was, and that is said.
+
+        ``elsewhere``: ids that another worker watches now, which tells of them and needs their pictures.
+        """
         wanted = {camera.id: camera for camera in cameras}
         self._changing = True
         try:
             for camera_id in [known for known in self._running if known not in wanted]:
-                await self._remove(camera_id)
+                await (self._hand_over(camera_id) if camera_id in elsewhere else self._remove(camera_id))
             for camera in wanted.values():
                 known = self._running.get(camera.id)
                 if known is None or known.camera != camera:
@@ -94,6 +97,10 @@ class Fleet:
         await gone.worker.forget()
         _log.info("camera removed", camera=camera_id)
 
+    async def _hand_over(self, camera_id: str) -> None:
+        await _stopped(self._running.pop(camera_id), None)
+        _log.info("camera handed over", camera=camera_id)
+
     async def _replace(self, camera: CameraSettings) -> None:
         known = self._running.get(camera.id)
         try:
@@ -107,7 +114,7 @@ class Fleet:
         _log.info("camera added" if known is None else "camera changed", camera=camera.id)
 
 
-async def _stopped(running: _Running, reason: str) -> None:
+async def _stopped(running: _Running, reason: str | None) -> None:
     running.worker.last_words = reason
     running.task.cancel()
     _, stuck = await asyncio.wait([running.task], timeout=STOP_S)

@@ -11,7 +11,6 @@ was missed of the assessments is then read from where the tail stood, and the hu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from aiokafka.structs import ConsumerRecord
 from vision_stream import metrics, tracing
 from vision_stream.errors import MessageError
 from vision_stream.kafka_client import client_options
+from vision_stream.kafka_consumers import stop
 from vision_stream.messages import CameraMessage, CameraStatus, Detection, decode
 from vision_stream.settings import Settings
 from workers.gateway.hub import Hub
@@ -109,7 +109,7 @@ class KafkaTail:
                 group.create_task(self._read(consumer))
                 group.create_task(self._probe(consumer, partitions))
         finally:
-            await _stop(consumer)
+            await stop(consumer, within_s=REQUEST_S)
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         await consumer.topics()  # asks the broker
@@ -196,21 +196,3 @@ def _first(failures: BaseExceptionGroup) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error) or type(error).__name__
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Leave nothing behind; the broker may be gone, and then nothing of this is sure to work.
-
-    In tasks of their own, because aiokafka lets the cancellation of its own tasks out of ``stop``, before it has closed
-    its client, and that would be taken for ours.
-    """
-    async with asyncio.TaskGroup() as group:
-        for close in (consumer.stop, consumer._client.close):
-            task = group.create_task(_quietly(close))
-            await asyncio.wait((task,), timeout=REQUEST_S)
-            task.cancel()
-
-
-async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
-    with contextlib.suppress(KafkaError, OSError):
-        await close()
