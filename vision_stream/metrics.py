@@ -149,6 +149,18 @@ tail_skipped = Counter(
     "vision_stream_gateway_skipped_total", "Messages the gateway could not read and passed over.", ["topic"]
 )
 
+# MQTT
+mqtt_connected = Gauge("vision_stream_mqtt_connected", "1 while the MQTT broker has us connected.")
+mqtt_published = Counter(
+    "vision_stream_mqtt_messages_total",
+    "Messages that the MQTT broker confirmed: state, which it keeps, and news (events, alerts).",
+    ["kind"],
+)
+mqtt_dropped = Counter(
+    "vision_stream_mqtt_dropped_total",
+    "Events and alerts that were dropped, oldest first, as too many waited for the MQTT broker (mqtt.max_waiting).",
+)
+
 # Audit
 audit_findings = Gauge(
     "vision_stream_audit_findings",

@@ -392,7 +392,9 @@ TopicPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*
 class MqttSettings(Section):
     """Counts, events, alerts and states for an MQTT broker: needs the extra ``mqtt``; see docs/mqtt.md"""
 
-    enabled: bool = Field(default=False, description="`vision-stream run` tells the broker; `vision-stream mqtt` always")
+    enabled: bool = Field(
+        default=False, description="`vision-stream run` tells the broker; `vision-stream mqtt` always"
+    )
     host: str = Field(default="localhost", pattern=r"^[A-Za-z0-9_.:-]+$", description="of the broker")
     port: int = Field(default=1883, ge=1, le=65535, description="of the broker; under TLS usually 8883")
     username: str | None = Field(default=None, description="none: without")

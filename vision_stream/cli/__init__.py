@@ -20,6 +20,7 @@ COMMANDS = (
     "capture",
     "cameras",
     "gateway",
+    "mqtt",
     "broker",
     "services",
     "topics",

@@ -122,7 +122,8 @@ def _openai_key(
 
 
 def _register_secrets(settings: Settings) -> None:
-    tokens = [*(key.api_key for key in settings.llm.keys), settings.gateway.token, settings.kafka.security.password]
+    passwords = (settings.gateway.token, settings.kafka.security.password, settings.mqtt.password)
+    tokens = [*(key.api_key for key in settings.llm.keys), *passwords]
     for secret in tokens:
         if isinstance(secret, SecretStr):
             register_secret(secret.get_secret_value())

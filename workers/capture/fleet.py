@@ -13,6 +13,7 @@ import structlog
 
 from vision_stream.background import Background
 from vision_stream.errors import ConfigError
+from vision_stream.messages import CAMERA_REMOVED
 from vision_stream.redaction import mask
 from vision_stream.settings import CameraSettings
 from workers.capture.worker import CaptureWorker
@@ -93,7 +94,7 @@ class Fleet:
 
     async def _remove(self, camera_id: str) -> None:
         gone = self._running.pop(camera_id)
-        await _stopped(gone, "the camera was removed from the configuration")
+        await _stopped(gone, CAMERA_REMOVED)
         await gone.worker.forget()
         _log.info("camera removed", camera=camera_id)
 

@@ -26,7 +26,7 @@ from vision_stream.kafka_client import client_options
 from vision_stream.kafka_consumers import stop
 from vision_stream.messages import CameraMessage, CameraStatus, Detection, decode
 from vision_stream.settings import Settings
-from workers.gateway.hub import Hub
+from workers.audience import Audience
 
 WARM_S = 300.0  # of camera-assessments; as long as camera:{id}:latest lives
 POLL_MS = 250
@@ -50,7 +50,7 @@ class NotThere(Exception):
 
 
 class KafkaTail:
-    def __init__(self, settings: Settings, hub: Hub, *, warm_s: float = WARM_S, probe_s: float = PROBE_S) -> None:
+    def __init__(self, settings: Settings, hub: Audience, *, warm_s: float = WARM_S, probe_s: float = PROBE_S) -> None:
         topics = settings.kafka.topics
         self._kafka = settings.kafka
         self._servers = ",".join(settings.kafka.bootstrap_servers)

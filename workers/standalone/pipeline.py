@@ -28,6 +28,7 @@ from vision_stream.messages import (
 )
 from vision_stream.settings import Settings
 from vision_stream.stores import AssessmentCache
+from workers.audience import Audience
 
 _log = structlog.get_logger(__name__)
 
@@ -37,16 +38,6 @@ TICK_S = 1.0
 
 class Assessor(Protocol):
     async def assess(self, task: AssessmentTask) -> GroupAssessment: ...
-
-
-class Audience(Protocol):
-    """Whoever shows results: the gateway's hub."""
-
-    async def detection(self, detection: Detection) -> None: ...
-
-    async def status(self, status: CameraStatus) -> None: ...
-
-    async def assessment(self, message: CameraMessage) -> None: ...
 
 
 class Pipeline:

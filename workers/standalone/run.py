@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import Alert, CameraMessage, CameraStatus, Detection, outcome_name
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
+from workers.audience import Audience
 from workers.capture.detectors import open_detector
 from workers.capture.fleet import Fleet
 from workers.capture.inference import Inference
@@ -31,11 +32,13 @@ from workers.ending import Ending
 from workers.gateway.hub import Hub
 from workers.gateway.roster import Roster
 from workers.gateway.server import build, serving
+from workers.mqtt.beside import telling
 from workers.standalone.pipeline import Pipeline
 
 _log = structlog.get_logger(__name__)
 
 DRAIN_SLACK_S = 2.0  # past the last task's deadline
+Taker = Callable[[tuple[CameraSettings, ...]], None]  # is told the configuration's cameras when they have changed
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,24 @@ class Summary:
         )
 
 
-class Audience:
-    """The hub, with a count of what it was told."""
+class Told:
+    """The hub and who else is told, with a count of it."""
 
     def __init__(self, hub: Hub, summary: Summary) -> None:
-        self._hub = hub
+        self._audiences: list[Audience] = [hub]
         self._summary = summary
+
+    def also(self, audience: Audience) -> None:
+        self._audiences.append(audience)
 
     async def detection(self, detection: Detection) -> None:
         self._summary.detections += 1
-        await self._hub.detection(detection)
+        for audience in self._audiences:
+            await audience.detection(detection)
 
     async def status(self, status: CameraStatus) -> None:
-        await self._hub.status(status)
+        for audience in self._audiences:
+            await audience.status(status)
 
     async def assessment(self, message: CameraMessage) -> None:
         if isinstance(message, Alert):
@@ -94,7 +102,8 @@ class Audience:
         else:
             self._summary.pushes += 1
             self._summary.outcomes.update(map(outcome_name, message.assessments))
-        await self._hub.assessment(message)
+        for audience in self._audiences:
+            await audience.assessment(message)
 
 
 async def run(
@@ -111,7 +120,9 @@ async def run(
     tracing.start(settings.monitoring.tracing, "vision-stream-standalone")
     ending, summary, hub = Ending(), Summary(), Hub()
     stores, inference = open_stores(settings), Inference()
-    roster = Roster(settings.cameras.cameras if plan.follows else plan.cameras, hub)
+    configured_now = settings.cameras.cameras if plan.follows else plan.cameras
+    roster, told = Roster(configured_now, hub), Told(hub, summary)
+    takers: list[Taker] = [roster.take]
     scheduler = LLMScheduler(
         settings.llm,
         settings.kafka.scheduler,
@@ -119,17 +130,21 @@ async def run(
         MemoryCooldowns(),
         limits_dir=Path(settings.data_dir) / "limits",  # also over restarts
     )
-    pipeline = Pipeline(settings, scheduler, Audience(hub, summary), stores.cache)
+    pipeline = Pipeline(settings, scheduler, told, stores.cache)
     try:
         async with AsyncExitStack() as stack:
             at = await stack.enter_async_context(serving(build(settings, hub, stores, roster=roster)))
             await stack.enter_async_context(asyncio.timeout(plan.seconds))
             on_ready(f"{at.url}/")
+            if settings.mqtt.enabled:
+                sink = await stack.enter_async_context(telling(settings, configured_now, only_these=True))
+                told.also(sink)
+                takers.append(sink.configure)
             await scheduler.start()
             if configured is not None:
                 await stack.enter_async_context(following(configured, scheduler.reload))
             await pipeline.start()
-            cameras = asyncio.ensure_future(_cameras(settings, plan, inference, stores, pipeline, roster, configured))
+            cameras = asyncio.ensure_future(_cameras(settings, plan, inference, stores, pipeline, takers, configured))
             await ending.until_told(cameras)
     except TimeoutError:
         if plan.seconds is None:
@@ -149,7 +164,7 @@ async def _cameras(
     inference: Inference,
     stores: Stores,
     pipeline: Pipeline,
-    roster: Roster,
+    takers: Sequence[Taker],
     configured: Callable[[], Loaded] | None,
 ) -> None:
     """All cameras to their ends, and their tasks to their outcomes; one that breaks off does not end the others."""
@@ -171,7 +186,7 @@ async def _cameras(
     try:
         fleet.start(plan.cameras)
         if plan.follows and configured is not None:
-            background.spawn(_follow(configured, plan, roster, fleet), name="config/cameras.yaml is followed")
+            background.spawn(_follow(configured, plan, takers, fleet), name="config/cameras.yaml is followed")
         await fleet.until_all_ended()
     finally:
         await background.close()
@@ -181,9 +196,15 @@ async def _cameras(
         raise fleet.failures[0]
 
 
-async def _follow(configured: Callable[[], Loaded], plan: Plan, roster: Roster, fleet: Fleet) -> None:
+async def _follow(
+    configured: Callable[[], Loaded],
+    plan: Plan,
+    takers: Sequence[Taker],
+    fleet: Fleet,
+) -> None:
     async for cameras in changed_cameras(configured):
-        roster.take(cameras)
+        for take in takers:
+            take(cameras)
         await fleet.apply(watched(cameras, None, plan.fps))
 
 
