@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from binascii import b2a_base64
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from pybase64 import b64encode
 
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.prompts import VERDICT_SCHEMA, Prompt
@@ -66,7 +66,7 @@ def encoded_body(request: Request) -> bytes:
     facts = msgspec.json.encode(prompt.facts)
     if prompt.picture is None:
         return b"".join((before, facts, after))
-    return b"".join((before, facts, between, b2a_base64(prompt.picture, newline=False), after))
+    return b"".join((before, facts, between, b64encode(prompt.picture), after))
 
 
 @functools.lru_cache(maxsize=256)
@@ -80,11 +80,11 @@ def _frame(system: str, model: str, mode: Mode, max_output_tokens: int, kind: st
     if picture is None:
         return before, b"", after
     between, base64_, after = after.partition(b";base64,")
-    return before, between + base64_, after.removeprefix(b2a_base64(picture, newline=False))
+    return before, between + base64_, after.removeprefix(b64encode(picture))
 
 
 def _data_url(picture: bytes) -> str:
-    return f"data:image/{_kind(picture)};base64,{b2a_base64(picture, newline=False).decode('ascii')}"
+    return f"data:image/{_kind(picture)};base64,{b64encode(picture).decode('ascii')}"
 
 
 def _kind(picture: bytes) -> str:
