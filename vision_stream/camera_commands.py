@@ -13,11 +13,9 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 
+from vision_stream.api_sources import GUARDED, SCENE
 from vision_stream.messages import CameraCommand
 from vision_stream.settings import CameraSettings
-
-GUARDED = "guarded:"  # before an address that came over the API
-SCENE = "sim:"  # leads nowhere
 
 
 def effective(

@@ -11,8 +11,10 @@ from functools import partial
 
 import structlog
 
-from vision_stream import metrics, tracing
+from vision_stream import tracing
+from vision_stream.api_networks import networks
 from vision_stream.background import Background
+from vision_stream.camera_metrics import CameraMetrics
 from vision_stream.messages import Detection, StageTimes
 from vision_stream.redaction import mask
 from vision_stream.settings import CameraSettings, Settings
@@ -24,7 +26,7 @@ from workers.capture.eyes import Eyes, Observation
 from workers.capture.feed import Feed, FeedPolicy
 from workers.capture.inference import Inference, Look
 from workers.capture.relay import Relay
-from workers.capture.sink import Sink, count_delivery
+from workers.capture.sink import Sink
 from workers.capture.sources import open_isolated, open_source
 from workers.capture.sources.base import Frame
 from workers.capture.status import REPEAT_S, StatusTeller
@@ -72,13 +74,20 @@ class CaptureWorker:
         self._sink = sink
         self._status = StatusTeller(camera.id, sink)
         self._blind = False
-        isolated = open_isolated(camera.source.get_secret_value(), fps=camera.fps)
+        nets = networks(settings.cameras.api_networks)
+        isolated = open_isolated(camera.source.get_secret_value(), fps=camera.fps, networks=nets)
         # Only what has a driver can freeze: a film or a drawn scene may stand still.
         frozen_s = camera.frozen_s if isolated is not None else None
+        source = open_source(
+            camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime, networks=nets
+        )
+        self._counts = CameraMetrics(camera.id)
         self._feed = Feed(
-            open_source(camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime),
+            source,
             changed=self._status.change,
-            skipped=metrics.frames_skipped.labels(camera.id, "newer frame").inc,
+            captured=self._counts.captured,
+            skipped=self._counts.passed_over,
+            reconnecting=self._counts.reconnected,
             isolated=isolated,
             policy=policy or FeedPolicy(stall_s=max(FeedPolicy.stall_s, 3 / camera.fps), frozen_s=frozen_s),
         )
@@ -87,7 +96,7 @@ class CaptureWorker:
     async def run(self) -> None:
         """Raises SourceError: a source that is not live broke off, or could not be opened."""
         background = Background()
-        metrics.last_frame.labels(self.camera_id).set_to_current_time()
+        self._counts.begin()
         background.spawn(self._repeat_status(), name=f"status of {self.camera_id}")
         try:
             async with Relay() as relay, aclosing(self._feed.frames()) as frames:
@@ -96,7 +105,7 @@ class CaptureWorker:
         finally:
             await background.close()
             if not isinstance(sys.exception(), Exception):  # broke off: the gauge stays, grows old and wakes somebody
-                metrics.last_frame.remove(self.camera_id)
+                self._counts.end()
             if self.last_words is not None:
                 await self._status.change("disabled", self.last_words)
 
@@ -107,12 +116,13 @@ class CaptureWorker:
 
     async def _handle(self, frame: Frame, former_is_told: Callable[[], Awaitable[None]]) -> None:
         with tracing.frame(self.camera_id, frame.captured_at):
-            metrics.last_frame.labels(self.camera_id).set(frame.captured_at)
+            self._counts.newest(frame.captured_at)
             look = await self._look(frame)
             if look is None:
-                metrics.frames_skipped.labels(self.camera_id, "detector failed").inc()
+                self._counts.skipped("detector failed")
                 return
-            metrics.last_frame.labels(self.camera_id).set(look.frame.captured_at)
+            self._counts.newest(look.frame.captured_at)
+            self._counts.inferred(look.inference_s)
             await former_is_told()
             await self._show(look)
 
@@ -134,7 +144,7 @@ class CaptureWorker:
         _log.debug("detected", objects=len(detection.objects), groups=len(detection.groups))
         await self._sink.detection(detection)
         if not getattr(self._sink, "counts_deliveries", False):
-            count_delivery(self.camera_id, frame.captured_at)
+            self._counts.published(frame.captured_at)
 
     async def _look(self, frame: Frame) -> Look | None:
         """What is in the frame, or in a newer one; None where the detector failed, said once until it works again."""

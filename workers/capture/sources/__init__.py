@@ -3,6 +3,7 @@
 video.avi             file       played at its own speed or as fast as wanted, once or looped
 pictures/             images     a directory of pictures, in the order of their names
 rtsp:// http:// ...   stream     what FFmpeg opens, RTSP over TCP
+guarded:rtsp:// ...   guarded    a stream that the API named: leads nowhere but to where cameras may be
 0  /dev/video0        webcam
 sim:crossing?seed=3   scene      a simulated traffic scene
 """
@@ -11,9 +12,12 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from vision_stream.api_networks import Network
+from vision_stream.api_sources import GUARDED
 from vision_stream.errors import ConfigError
 from vision_stream.redaction import redact_url
 from workers.capture.sources.base import Frame, FrameSource, SourceError
@@ -25,18 +29,23 @@ _WEBCAM = re.compile(r"[0-9]+|/dev/video\d+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def open_source(source: str, *, fps: float, loop: bool = True, realtime: bool = True) -> FrameSource:
+def open_source(
+    source: str, *, fps: float, loop: bool = True, realtime: bool = True, networks: Sequence[Network] = ()
+) -> FrameSource:
     """The source that ``source`` names; nothing is opened before its frames are asked for.
 
     Args:
         fps: frames a second that are wanted; those between are not yielded.
         loop: files and directories start again at their end, and so never end.
         realtime: files and directories are played at their own speed; else as fast as frames are taken, none left out.
+        networks: where a guarded source may lead.
 
     Raises:
         ConfigError: no such file, or not a source.
     """
     text = source.strip()
+    if text.startswith(GUARDED):
+        return _guarded(text, fps, networks)
     if text.startswith("sim:"):
         return _scene(text, fps)
     if _WEBCAM.fullmatch(text):
@@ -50,7 +59,7 @@ def open_source(source: str, *, fps: float, loop: bool = True, realtime: bool = 
     return _path(text, fps, loop=loop, realtime=realtime)
 
 
-def open_isolated(source: str, *, fps: float) -> FrameSource | None:
+def open_isolated(source: str, *, fps: float, networks: Sequence[Network] = ()) -> FrameSource | None:
     """The same source, decoded in a process that can be killed.
 
     None where there is no driver that could hang, and on Windows, where nobody can wait for a pipe with a limit.
@@ -58,11 +67,19 @@ def open_isolated(source: str, *, fps: float) -> FrameSource | None:
     text = source.strip()
     if sys.platform == "win32":
         return None
+    if text.startswith(GUARDED):
+        return _guarded(text, fps, networks)  # is so always
     if _WEBCAM.fullmatch(text) or (_URL.match(text) and not text.startswith("file://")):
         from workers.capture.sources.isolated import Isolated
 
         return Isolated(text, fps=fps)
     return None
+
+
+def _guarded(text: str, fps: float, networks: Sequence[Network]) -> FrameSource:
+    from workers.capture.sources.guarded import Guarded
+
+    return Guarded(text, fps=fps, networks=networks)
 
 
 def _scene(text: str, fps: float) -> FrameSource:

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import IO
 
 import msgspec
@@ -30,16 +30,22 @@ _PICTURE, _ERROR = b"P", b"E"
 class _Wanted(msgspec.Struct, frozen=True):
     source: str  # over standard input, as it may hold a password
     fps: float
+    relayed: bool = False
 
 
 class Isolated:
     live = True
     keep_all = False
 
-    def __init__(self, source: str, *, fps: float) -> None:
+    def __init__(self, source: str, *, fps: float, relayed: Mapping[str, str] | None = None) -> None:
+        """
+        Args:
+            relayed: the process's environment where ``source`` is a relay's address (see ``guarded``).
+        """
         register_url(source)
         self.name = redact_url(source)
-        self._wanted = _Wanted(source, fps)
+        self._wanted = _Wanted(source, fps, relayed is not None)
+        self._environment = relayed
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         """Raises SourceError: as the source itself does, or its process ended."""
@@ -48,6 +54,7 @@ class Isolated:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=self._environment,
         )
         try:
             assert child.stdin is not None
@@ -91,13 +98,17 @@ class Isolated:
 def _serve() -> None:
     """Of the child: pictures to standard output, until the parent is gone."""
     from workers.capture.sources import open_source
+    from workers.capture.sources.stream import Stream
 
     wanted = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Wanted)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not mix with the pictures
     try:
-        for frame in open_source(wanted.source, fps=wanted.fps).frames(threading.Event()):
+        # Of a relayed one its relay says why: another look would read formats that this process may not.
+        relayed = Stream(wanted.source, fps=wanted.fps, explains=False) if wanted.relayed else None
+        source = relayed or open_source(wanted.source, fps=wanted.fps)
+        for frame in source.frames(threading.Event()):
             height, width = frame.image.shape[:2]
             answer.write(_HEAD.pack(_PICTURE, height, width, frame.captured_at, frame.media_s))
             answer.write(np.ascontiguousarray(frame.image).data)

@@ -21,6 +21,7 @@ os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 CAUSE_WITHIN_S = 3.0  # with the 5 s to open it below the 12 s after which a feed speaks of a stall
 CAUSE_HOLDS_S = 600.0  # a look costs 0.4 s of a core. Shorter: cameras behind a dead switch eat what the others need
+UNREADABLE = "FFmpeg cannot read what it sends"
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -28,7 +29,19 @@ class Stream:
     live = True
     keep_all = False
 
-    def __init__(self, url: str, *, fps: float, open_timeout_s: float = 5.0, read_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        fps: float,
+        open_timeout_s: float = 5.0,
+        read_timeout_s: float = 5.0,
+        explains: bool = True,
+    ) -> None:
+        """
+        Args:
+            explains: look another time at a stream that could not be opened, to say why.
+        """
         register_url(url)
         self.name = redact_url(url)
         self._url = url
@@ -36,6 +49,7 @@ class Stream:
         self._open_timeout_s = open_timeout_s
         self._read_timeout_s = read_timeout_s
         self._cause: str | None = None
+        self._explains = explains
         self._cause_at = 0.0
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
@@ -43,7 +57,7 @@ class Stream:
         capture = self._open()
         try:
             if not capture.isOpened():
-                raise SourceError(f"{self.name} could not be opened: {self._why()}")
+                raise SourceError(f"{self.name} could not be opened: {self._why() if self._explains else UNREADABLE}")
             self._cause = None
             yield from self._read(capture, stop)
         finally:

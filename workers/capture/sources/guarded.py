@@ -1,0 +1,75 @@
+"""A stream that somebody named over the API: whatever the other side sends, nothing else is reached.
+
+Who names a source may not be who may reach this machine's neighbours, and what a source sends may be made for that. So
+FFmpeg gets the address of a relay that checks (see ``relay``), runs in a process of its own, and there it may speak
+these protocols and read these formats only: no playlist, no script of other addresses, no file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+from vision_stream.api_networks import NEVER, Network, Resolve, system_resolver
+from vision_stream.api_sources import GUARDED, stream_target
+from vision_stream.errors import ConfigError
+from vision_stream.redaction import redact_url
+from workers.capture.sources.base import Frame, SourceError
+from workers.capture.sources.isolated import Isolated
+from workers.capture.sources.relay import Relay, relaying
+
+FORMATS = ("rtsp", "mpjpeg", "mjpeg", "jpeg_pipe", "mpegts", "mov", "matroska", "flv", "avi", "mpeg", "h264", "hevc")
+FFMPEG_OPTIONS = "|".join(
+    f"{name};{value}"
+    for name, value in (
+        ("rtsp_transport", "tcp"),  # over UDP a camera names the host that is to send and receive
+        ("protocol_whitelist", "rtsp,http,tcp"),
+        ("format_whitelist", ",".join(FORMATS)),
+    )
+)
+
+
+class Guarded:
+    live = True
+    keep_all = False
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        fps: float,
+        networks: Sequence[Network],
+        never: Sequence[Network] = NEVER,
+        resolve: Resolve = system_resolver,
+    ) -> None:
+        """
+        Args:
+            source: begins with ``guarded:``.
+            networks, never: where it may lead, and where not, whatever ``networks`` says.
+        Raises:
+            ConfigError: it is no source that the API may name.
+        """
+        if sys.platform == "win32":
+            raise ConfigError("cameras cannot be added over the API on Windows", remedy="use config/cameras.yaml")
+        target = stream_target(source.removeprefix(GUARDED))
+        self.name = redact_url(target.url)
+        self.relay = Relay(target, networks, never=never, resolve=resolve)
+        self._fps = fps
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        """Raises SourceError: it may not be reached, cannot be opened, or broke off."""
+        with relaying(self.relay):
+            decoder = Isolated(self.relay.url, fps=self._fps, relayed=_environment())
+            try:
+                yield from decoder.frames(stop)
+            except SourceError as error:
+                why = self.relay.trouble or error.what.replace(self.relay.url, "it")
+                raise SourceError(f"{self.name}: {why}") from None
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without a proxy, which FFmpeg would go to."""
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return kept | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": FFMPEG_OPTIONS}

@@ -1,0 +1,220 @@
+"""Stands between FFmpeg and a camera that somebody named over the API, because FFmpeg goes wherever it is told.
+
+    FFmpeg -> 127.0.0.1:port -> relay -> the one address that was looked up and checked just now
+
+FFmpeg looks names up by itself and follows redirects, of HTTP and of RTSP. Here it only knows this relay, which looks
+up, checks, connects (with TLS, where the camera has it), passes the bytes on, and cuts where the camera sends FFmpeg
+elsewhere. What FFmpeg makes of the bytes is bounded in ``guarded``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+from vision_stream.api_networks import NEVER, Network, Resolve, permitted, system_resolver
+from vision_stream.api_sources import Target
+
+CONNECT_S = 4.0  # to look up and connect: below the 5 s that a stream has to open
+IDLE_S = 30.0  # without a byte from the camera; FFmpeg itself gives up sooner
+STOP_S = 5.0
+CHUNK = 64 * 1024
+HEAD_BYTES = 16 * 1024  # of an HTTP answer
+MOST_CONNECTIONS = 4  # at a time: FFmpeg needs one, and a second where it opens anew
+PLAYLISTS = ("mpegurl", "dash+xml", "application/sdp", "ffconcat", "x-ms-asf", "x-ms-wax", "x-ms-wvx", "smil")
+
+_HTTP_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?!\d)")
+_RTSP_STATUS = re.compile(rb"RTSP/\d\.\d ([45]\d\d)(?!\d)")
+# As leniently as FFmpeg reads it: it leaves out every \r, takes 4096 bytes of a line, and the status is atoi's.
+_RTSP_REDIRECT = re.compile(rb"RTSP/[^ \t\n]{0,4096}[ \t][ \t\v\f]{0,4096}\+?0{0,4096}3\d\d")
+_LINE = 4096 + len("RTSP/")
+MOST_HEADS = 32  # in one chunk. More are no camera's, and cost time to look through
+
+
+class Cut(Exception):
+    """The connection was not made, or ended; says why in words, without credentials."""
+
+
+class RedirectFinder:
+    """Finds an RTSP redirect in a stream, wherever it was cut into pieces."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def found(self, chunk: bytes) -> bool:
+        """Whether one ends within ``chunk``, or might: it holds more heads than a camera sends."""
+        seen = self._tail + chunk.replace(b"\r", b"")
+        self._tail = seen[-_LINE:]
+        return seen.count(b"RTSP/") > MOST_HEADS or _RTSP_REDIRECT.search(seen) is not None
+
+
+class Relay:
+    """Of one camera; ``relaying`` runs it."""
+
+    def __init__(
+        self,
+        target: Target,
+        allowed: Sequence[Network],
+        *,
+        resolve: Resolve = system_resolver,
+        never: Sequence[Network] = NEVER,
+    ) -> None:
+        self.url = ""  # for FFmpeg
+        self.trouble: str | None = None  # why the last connection was not made or was cut, where that is known
+        self._target = target
+        self._allowed = allowed
+        self._never = never
+        self._resolve = resolve
+        self._open = 0
+        self._names: dict[bytes, bytes] = {}  # in FFmpeg's requests, and what the camera is to see instead
+
+    async def serve(self, listening: Future[None], stop: asyncio.Event) -> None:
+        """Listen until ``stop``."""
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=HEAD_BYTES)
+        port = server.sockets[0].getsockname()[1]
+        self.url = f"{'rtsp' if self._target.is_rtsp else 'http'}://127.0.0.1:{port}/camera"
+        self._names = {
+            f"rtsp://127.0.0.1:{port}/camera".encode(): self._target.url.encode(),
+            b"GET /camera HTTP": f"GET {self._target.path} HTTP".encode(),
+            f"127.0.0.1:{port}".encode(): self._target.authority.encode(),
+        }
+        listening.set_result(None)
+        async with server:
+            await stop.wait()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        self.trouble = None
+        try:
+            if self._open <= MOST_CONNECTIONS:
+                await self._pass_on(reader, writer)
+        except* Cut as cuts:
+            self.trouble = str(cuts.exceptions[0])
+        except* (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # FFmpeg sees the end of the stream, and says so
+        finally:
+            self._open -= 1
+            writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_camera, to_camera = await self._connect()
+        try:
+            async with asyncio.TaskGroup() as group:
+                requests = group.create_task(self._requests(reader, to_camera))
+                await self._answers(from_camera, writer)
+                requests.cancel()
+        finally:
+            to_camera.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host = self._target.host
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                addresses = permitted(await self._resolve(host), self._allowed, self._never)
+                if not addresses:
+                    raise Cut("its address is none where cameras may be (cameras.api_networks)")
+                return await self._dial(addresses)
+        except TimeoutError:
+            raise Cut(f"no answer within {CONNECT_S:g} s") from None
+        except ssl.SSLError:
+            raise Cut("it does not speak TLS as we do") from None
+        except ConnectionRefusedError:
+            raise Cut("connection refused: nothing listens on that port") from None
+        except OSError:
+            raise Cut("its name is not known, or there is no way to it") from None
+
+    async def _dial(self, addresses: Sequence[str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the first that answers; to an address, so that nothing is looked up a second time."""
+        context = _any_certificate() if self._target.encrypted else None
+        name = self._target.host if context is not None else None
+        for address in addresses[:-1]:
+            try:
+                return await asyncio.open_connection(
+                    address, self._target.port, ssl=context, server_hostname=name, limit=HEAD_BYTES
+                )
+            except OSError:
+                continue
+        return await asyncio.open_connection(
+            addresses[-1], self._target.port, ssl=context, server_hostname=name, limit=HEAD_BYTES
+        )
+
+    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """FFmpeg's, under the camera's own name; each comes in one piece, as FFmpeg writes it at once."""
+        while chunk := await reader.read(CHUNK):
+            for ours, theirs in self._names.items():
+                chunk = chunk.replace(ours, theirs)
+            writer.write(chunk)
+            await writer.drain()
+        raise ConnectionAbortedError  # FFmpeg has left
+
+    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        finder = RedirectFinder()
+        if not self._target.is_rtsp:
+            writer.write(await self._http_head(reader))
+        while True:
+            async with asyncio.timeout(IDLE_S):
+                chunk = await reader.read(CHUNK)
+            if not chunk:
+                return
+            if self._target.is_rtsp:
+                self._check_rtsp(chunk, finder)
+            writer.write(chunk)
+            await writer.drain()
+
+    async def _http_head(self, reader: asyncio.StreamReader) -> bytes:
+        async with asyncio.timeout(IDLE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        match = _HTTP_STATUS.match(head)
+        status = int(match[1]) if match else 0
+        if 300 <= status < 400:
+            raise Cut("it redirects to elsewhere, which is not followed")
+        if status not in (200, 206):
+            raise Cut(_refused(status) if match else "it does not answer in HTTP/1")
+        kinds = [line for line in head.lower().split(b"\n") if line.startswith(b"content-type")]
+        if any(word.encode() in kind for word in PLAYLISTS for kind in kinds):
+            raise Cut("it sends a playlist, which may lead elsewhere, and no video")
+        return head
+
+    def _check_rtsp(self, chunk: bytes, finder: RedirectFinder) -> None:
+        if finder.found(chunk):
+            raise Cut("it redirects to elsewhere, which is not followed")
+        if match := _RTSP_STATUS.match(chunk):
+            self.trouble = _refused(int(match[1]))
+
+
+def _refused(status: int) -> str:
+    if status == 401:
+        return "401: it wants a user and a password: write it into config/cameras.yaml, and start it by its id"
+    return f"it answers with {status}"
+
+
+def _any_certificate() -> ssl.SSLContext:
+    # Cameras sign their own; FFmpeg takes any, too. What is protected is who may be reached, not who answers.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def relaying(relay: Relay) -> Iterator[Relay]:
+    """Run ``relay`` in a thread until the block ends."""
+    loop, listening, stop = asyncio.new_event_loop(), Future[None](), asyncio.Event()
+    thread = threading.Thread(target=_run, args=(loop, relay, listening, stop), daemon=True, name="camera relay")
+    thread.start()
+    try:
+        listening.result(CONNECT_S)
+        yield relay
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(STOP_S)
+
+
+def _run(loop: asyncio.AbstractEventLoop, relay: Relay, listening: Future[None], stop: asyncio.Event) -> None:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:  # ends what is still passed on, and closes the loop
+        runner.run(relay.serve(listening, stop))
