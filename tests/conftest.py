@@ -6,7 +6,8 @@
     private_kafka, private_redis  of this test alone, for one that kills them
     chromium                      path of the browser
 
-A test marked ``ultralytics`` or ``browser`` is skipped where that part is absent, and fails where ``CI`` is set.
+A test marked ``ultralytics``, ``mqtt`` or ``browser`` is skipped where that part is absent, and fails where ``CI`` is
+set.
 """
 
 from __future__ import annotations
@@ -43,12 +44,17 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
+def find_mosquitto() -> str | None:
+    return shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
 def _has_ultralytics() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("ultralytics", "torch"))
 
 
 PARTS: dict[str, tuple[Callable[[], object], str]] = {
     "ultralytics": (_has_ultralytics, "ultralytics is not installed (`make test ARGS=--yolo` installs it, 6 GB)"),
+    "mqtt": (find_mosquitto, "there is no mosquitto (Debian's package is `mosquitto`)"),
     "browser": (find_chromium, "there is no Chromium on the PATH (Debian's package is `chromium`)"),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,14 +15,13 @@ from typing import Any
 
 import aiomqtt
 
+from tests.conftest import find_mosquitto
 from vision_stream.server_process import free_ports
 from vision_stream.settings import MqttSettings
 
-MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-
 
 class MqttBroker:
-    """Of one test. What it keeps (retained) is gone with it, and survives a restart only where ``persistent``."""
+    """Of one test. What it keeps (retained) is gone when it stops."""
 
     def __init__(self, directory: Path, *, user: str = "", password: str = "", certificates: Any = None) -> None:
         """``certificates``: with ``ca``, ``server`` and ``server_key`` as paths; none: no TLS."""
@@ -42,7 +40,9 @@ class MqttBroker:
         (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:
-        self._process = subprocess.Popen([MOSQUITTO, "-c", str(self.directory / "mosquitto.conf")])
+        self._process = subprocess.Popen(
+            [find_mosquitto() or "mosquitto", "-c", str(self.directory / "mosquitto.conf")]
+        )
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:
@@ -57,6 +57,10 @@ class MqttBroker:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def settings(self, **more: Any) -> MqttSettings:
         return MqttSettings.model_validate({"enabled": True, "host": "127.0.0.1", "port": self.port, **more})

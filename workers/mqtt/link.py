@@ -23,7 +23,7 @@ from workers.mqtt.topics import Topics
 
 FIRST_RETRY_S, MAX_RETRY_S = 0.5, 30.0
 REQUEST_S = 10.0  # for one answer of the broker
-KEEPALIVE_S = 20  # after 1.5 times that in silence the broker says that we are offline
+KEEPALIVE_S = 20  # a third more in silence: the broker says that we are offline, the client gives its socket up
 IN_FLIGHT = 10  # of each kind: the client's own limit is 20
 FIND_KEPT_S = 5.0  # after a first connection: what the broker keeps comes at once
 INCOMING = 20_000
