@@ -210,6 +210,30 @@ ROWS = (
                 unit="s",
                 about="Above 30 s the camera is blind.",
             ),
+            lines(
+                "Frames by camera, read",
+                'sum by (camera) (rate(vision_stream_frames_captured_total{camera=~"$camera"}[$__rate_interval]))',
+                "{{camera}}",
+                unit="reqps",
+            ),
+            lines(
+                "Frames by camera, looked at",
+                'sum by (camera) (rate(vision_stream_frames_inferred_total{camera=~"$camera"}[$__rate_interval]))',
+                "{{camera}}",
+                unit="reqps",
+            ),
+            lines(
+                "The detector's time, by camera",
+                "sum by (camera) "
+                '(rate(vision_stream_camera_inference_seconds_total{camera=~"$camera"}[$__rate_interval]))',
+                "{{camera}}",
+                unit="percentunit",
+            ),
+            lines(
+                "Cameras opened anew",
+                'sum by (camera) (increase(vision_stream_camera_reconnects_total{camera=~"$camera"}[10m]))',
+                "{{camera}}, 10 min",
+            ),
             lines("Dead letters", "sum by (topic) (increase(dead_letters_total[10m]))", "{{topic}}, 10 min"),
         ),
     ),

@@ -9,7 +9,7 @@ import asyncio
 import threading
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, Info
+from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from vision_stream import __version__, probes
 
@@ -18,7 +18,10 @@ _log = structlog.get_logger(__name__)
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30)
 
-# Capture
+# When each series began: for a rate nobody asks it, and it would be every other line of a page of 1,000 cameras.
+disable_created_metrics()
+
+# Capture; those of a camera are counted by ``camera_metrics``
 detections = Counter("detection_total", "Detections published by a camera.", ["camera"])
 detection_latency = Histogram(
     "detection_latency_seconds",
@@ -30,9 +33,22 @@ frames_skipped = Counter(
     "vision_stream_frames_skipped_total", "Frames passed over for a newer one, or not delivered.", ["camera", "reason"]
 )
 
+frames_captured = Counter("vision_stream_frames_captured_total", "Frames read from a camera.", ["camera"])
+frames_inferred = Counter("vision_stream_frames_inferred_total", "Frames of a camera that were looked at.", ["camera"])
+camera_inference_seconds = Counter(
+    "vision_stream_camera_inference_seconds_total",
+    "Seconds that the detector spent on a camera's frames, its share of batches. 1 a second over a process's cameras: "
+    "it is full; lower --fps, use a smaller model or a GPU.",
+    ["camera"],
+)
 last_frame = Gauge(
     "vision_stream_camera_last_frame_timestamp_seconds",
     "When a camera's newest frame was read; its start, before the first. Old: the camera is blind, see its state.",
+    ["camera"],
+)
+reconnects = Counter(
+    "vision_stream_camera_reconnects_total",
+    "How often a camera was opened anew. Rising: its network or its power; its status says the cause.",
     ["camera"],
 )
 

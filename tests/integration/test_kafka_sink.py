@@ -14,6 +14,7 @@ from tests.conftest import SettingsMaker
 from tests.waiting import eventually
 from vision_stream import metrics, topics
 from vision_stream.broker import KafkaBroker
+from vision_stream.camera_metrics import CameraMetrics
 from vision_stream.messages import CameraStatus, Detection, decode
 from vision_stream.server_process import free_ports
 from vision_stream.settings import Settings
@@ -60,6 +61,7 @@ def of_camera(messages: list, camera_id: str) -> list[int]:
 async def test_every_detection_is_confirmed_and_lies_in_order_under_its_camera(kafka_settings: SettingsMaker):
     settings = kafka_settings()
     await topics.ensure(settings, wait_s=20)
+    CameraMetrics("cam-02").begin()
     counter = metrics.detections.labels("cam-02")
     before = counter._value.get()
     async with a_sink(settings) as sink:
@@ -125,6 +127,7 @@ async def test_a_broker_that_is_away_at_the_start_is_waited_for_while_the_newest
     settings = Settings.model_validate(
         {"enable_kafka_streaming": True, "kafka": {"bootstrap_servers": [f"127.0.0.1:{port}"]}}
     )
+    CameraMetrics("cam-01").begin()
     skipped = metrics.frames_skipped.labels("cam-01", "broker away")
     before = skipped._value.get()
     async with a_sink(settings, buffered=10) as sink:

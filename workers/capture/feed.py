@@ -36,19 +36,25 @@ class Feed:
         source: FrameSource,
         *,
         changed: Callable[[CameraState, str], Awaitable[None]],
+        captured: Callable[[], None] = lambda: None,
         skipped: Callable[[], None] = lambda: None,
+        reconnecting: Callable[[], None] = lambda: None,
         policy: FeedPolicy | None = None,
         isolated: FrameSource | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """
         Args:
+            captured, skipped: called for each frame that is read, or replaced by a newer one; see ``Mailbox``.
+            reconnecting: called before each try to open the source anew.
             isolated: the same source in a process that can be killed; read instead once a read has hung.
         """
         self._source = source
         self._isolated = isolated
         self._changed = changed
+        self._captured = captured
         self._skipped = skipped
+        self._reconnecting = reconnecting
         self._policy = policy or FeedPolicy()
         self._chance = chance
         self._abandoned: list[Reader] = []
@@ -65,7 +71,9 @@ class Feed:
         """
         attempt = 0
         while True:
-            self._mailbox = mailbox = Mailbox(keep_all=self._source.keep_all, skipped=self._skipped)
+            self._mailbox = mailbox = Mailbox(
+                keep_all=self._source.keep_all, captured=self._captured, skipped=self._skipped
+            )
             reader = Reader(self._source, mailbox)
             reader.start()
             try:
@@ -86,6 +94,7 @@ class Feed:
                 reader.stop()
                 self._abandoned.append(reader)
             await self._pause(attempt, reason)
+            self._reconnecting()
             attempt += 1
 
     def newer(self) -> Frame | None:

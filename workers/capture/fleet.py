@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from vision_stream import camera_metrics
 from vision_stream.background import Background
 from vision_stream.errors import ConfigError
 from vision_stream.messages import CAMERA_REMOVED
@@ -96,10 +97,12 @@ class Fleet:
         gone = self._running.pop(camera_id)
         await _stopped(gone, CAMERA_REMOVED)
         await gone.worker.forget()
+        camera_metrics.forget(camera_id)
         _log.info("camera removed", camera=camera_id)
 
     async def _hand_over(self, camera_id: str) -> None:
         await _stopped(self._running.pop(camera_id), None)
+        camera_metrics.forget(camera_id)
         _log.info("camera handed over", camera=camera_id)
 
     async def _replace(self, camera: CameraSettings) -> None:

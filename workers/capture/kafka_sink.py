@@ -22,13 +22,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from vision_stream import metrics, tracing
+from vision_stream import camera_metrics, tracing
 from vision_stream.background import Background
 from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraStatus, Detection, encode
 from vision_stream.settings import KafkaSettings
 from workers.capture.pacing import backoff_s
-from workers.capture.sink import count_delivery
 
 if TYPE_CHECKING:
     from vision_stream.tracing.spans import Sending
@@ -89,12 +88,16 @@ class KafkaSink:
 
     async def close(self, *, within_s: float = 3.0) -> None:
         """Send what is left, for at most ``within_s`` seconds; what then is not confirmed is counted as dropped."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all_sent.wait(), within_s)
+        await self.flush(within_s=within_s)
         await self._background.close(within_s=3.0)
         if self._buffer:  # what was in flight is there too, since the connection was given up
             self._count_dropped("not delivered at the end", *self._buffer)
             _log.warning("ended with messages that Kafka did not confirm", messages=len(self._buffer))
+
+    async def flush(self, *, within_s: float) -> None:
+        """Wait until Kafka has confirmed all, for at most ``within_s`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_sent.wait(), within_s)
 
     async def detection(self, detection: Detection, /) -> None:
         topic = self._settings.topics.detection_results.name
@@ -125,7 +128,9 @@ class KafkaSink:
     def _count_dropped(self, reason: str, *messages: _Message) -> None:
         self.dropped += len(messages)
         for message in messages:
-            metrics.frames_skipped.labels(message.camera_id, reason).inc()
+            counts = camera_metrics.of(message.camera_id)
+            if counts is not None:
+                counts.skipped(reason)
             if message.span is not None:
                 message.span.failed(reason)
 
@@ -192,7 +197,9 @@ class KafkaSink:
             message.span.delivered(where.partition, where.offset)
         if message.captured_at is not None:
             self.confirmed += 1
-            count_delivery(message.camera_id, message.captured_at)
+            counts = camera_metrics.of(message.camera_id)
+            if counts is not None:
+                counts.published(message.captured_at)
         if self._away:
             self._away = False
             _log.info("Kafka is back", waiting=len(self._buffer), dropped=self.dropped)

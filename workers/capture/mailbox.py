@@ -19,11 +19,17 @@ class SourceEnded(Exception):
 class Mailbox:
     """Filled by one thread, emptied by one coroutine of the loop that it was made in."""
 
-    def __init__(self, *, keep_all: bool = False, skipped: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        keep_all: bool = False,
+        captured: Callable[[], None] = lambda: None,
+        skipped: Callable[[], None] = lambda: None,
+    ) -> None:
         """
         Args:
             keep_all: ``put`` waits until the slot is free, instead of replacing what lies there.
-            skipped: called for each frame that is replaced.
+            captured, skipped: called for each frame that is left, or replaced; by the thread that does it.
         """
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
@@ -31,10 +37,12 @@ class Mailbox:
         self._slot: Frame | None = None
         self._end: SourceError | SourceEnded | None = None
         self._keep_all = keep_all
+        self._captured = captured
         self._skipped = skipped
 
     def put(self, frame: Frame, stop: threading.Event) -> None:
         """Of the reader's thread: leave a frame."""
+        self._captured()
         with self._changed:
             while self._keep_all and self._slot is not None and not stop.is_set():
                 self._changed.wait(CHECK_S)

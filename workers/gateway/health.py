@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
@@ -56,7 +57,9 @@ def routes(readiness: Readiness) -> list[web.RouteDef]:
         )
 
     async def metrics_page(request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE})
+        # In a thread: the cameras of one process have thousands of series, which take longer than a browser may wait.
+        page = await asyncio.to_thread(generate_latest)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE})
 
     return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics_page)]
 
