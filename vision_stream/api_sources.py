@@ -20,7 +20,7 @@ PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 MOST_CHARS = 1000
 
 _SCENE = re.compile(r"sim:[a-z0-9_-]{1,40}(\?[a-z0-9=&.]{0,100})?")
-_URL = re.compile(r"([A-Za-z0-9+.-]+)://([^/?#]*)([/?][^#]*)?")
+_URL = re.compile(r"([A-Za-z0-9+.-]+)://([^/?]*)([/?].*)?")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as a last label, some readers take the whole name for an IPv4 address
@@ -82,9 +82,9 @@ def stream_target(source: str) -> Target:
     Raises:
         SourceRefused: see ``checked_source``.
     """
-    if not source or len(source) > MOST_CHARS or not all("!" <= char <= "~" for char in source) or "\\" in source:
+    if not 1 <= len(source) <= MOST_CHARS or not all("!" <= char <= "~" and char not in "\\#" for char in source):
         raise SourceRefused(
-            "bad_source", f"a source is 1 to {MOST_CHARS} printable ASCII characters, without spaces and backslashes"
+            "bad_source", f"a source is 1 to {MOST_CHARS} printable ASCII characters, without spaces, backslashes and #"
         )
     match = _URL.fullmatch(source)
     scheme = match[1].lower() if match else ""
