@@ -103,6 +103,21 @@ def test_a_model_with_a_free_batch_is_asked_for_one_picture(tmp_path: Path):
     assert seen(write_model(tmp_path / "free.onnx", TWO_ON_ONE_CAR, names=NAMES, batch="batch")) == [CAR, LIGHT]
 
 
+def test_pictures_of_a_batch_share_a_run_where_the_model_takes_several(tmp_path: Path):
+    model = write_model(tmp_path / "free.onnx", np.repeat(TWO_ON_ONE_CAR, 3, axis=0), names=NAMES, batch="batch")
+    detector = open_detector(ModelSettings(path=str(model), max_batch=3))
+    found = detector.detect_batch([PICTURE] * 3)  # the answer is one for three pictures: more runs would not fit
+    assert [[each.label for each in objects] for objects in found] == [["car", "traffic light"]] * 3
+    assert detector.batching.most == 3
+
+
+def test_a_model_for_one_picture_is_given_the_pictures_of_a_batch_one_by_one(tmp_path: Path):
+    model = write_model(tmp_path / "one.onnx", TWO_ON_ONE_CAR, names=NAMES)
+    detector = open_detector(ModelSettings(path=str(model), max_batch=8))
+    assert detector.detect_batch([PICTURE] * 3) == [detector.detect(PICTURE)] * 3
+    assert detector.batching.most == 1  # so that no camera waits for another
+
+
 def test_a_model_without_names_tells_classes_by_number(tmp_path: Path):
     assert [label for label, *_ in seen(write_model(tmp_path / "m.onnx", TWO_ON_ONE_CAR))] == ["class 1", "class 2"]
 

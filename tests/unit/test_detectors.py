@@ -68,6 +68,16 @@ def test_an_empty_picture_has_no_objects(detector: Detector):
     assert detector.detect(np.full((480, 640, 3), 114, np.uint8)) == ()
 
 
+def test_pictures_in_a_batch_give_what_each_gives_by_itself(detector: Detector):
+    pictures = scene_pictures(2)
+    pictures.insert(3, pictures[1][:, :700].copy())  # of another shape, and so with another input to the model
+    pictures.insert(5, np.full((480, 640, 3), 114, np.uint8))
+    together = detector.detect_batch(pictures)
+    assert len(together) == len(pictures)
+    for picture, found in zip(pictures, together, strict=True):
+        assert_same(found, detector.detect(picture), least=0.99)
+
+
 @pytest.mark.parametrize(("height", "width"), [(37, 91), (720, 1280), (1000, 200), (1, 1)])
 def test_a_picture_of_any_shape_is_looked_at(detector: Detector, height: int, width: int):
     noise = np.random.default_rng(1).integers(0, 255, (height, width, 3), dtype=np.uint8)
@@ -122,12 +132,12 @@ def test_both_backends_see_the_same_objects():
         assert_same(onnx.detect(picture), ultralytics.detect(picture))
 
 
-def assert_same(left: tuple[DetectedObject, ...], right: tuple[DetectedObject, ...]) -> None:
+def assert_same(left: tuple[DetectedObject, ...], right: tuple[DetectedObject, ...], least: float = 0.9) -> None:
     """The same objects, but for those whose confidence is so near the limit that rounding decides."""
     for these, those in ((left, right), (right, left)):
         for found in (each for each in these if each.confidence > 0.37):
             twin = max(those, key=lambda other: overlap(found.box, other.box))
-            assert overlap(found.box, twin.box) >= 0.9
+            assert overlap(found.box, twin.box) >= least
             assert twin.label == found.label
             assert twin.confidence == pytest.approx(found.confidence, abs=0.02)
 

@@ -110,9 +110,12 @@ class Inference:
                 del self._waiting[seat]
 
     def close(self) -> None:
-        """Take no more; what runs now ends by itself."""
+        """Take no more; what runs now ends by itself, and who waits is let go."""
         if self._pause is not None:
             self._pause.cancel()
+        for request in self._waiting.values():
+            request.answer.cancel()
+        self._waiting.clear()
         for pool in (self._device, self._others):
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -24,7 +24,7 @@ T = TypeVar("T", bound=Turn)
 
 def in_turn(waiting: Sequence[T]) -> list[T]:
     """Those of ``waiting`` (at least one) that may share the next batch: the longest unserved first, then who waits
-    longest. So nobody is passed over for more than one turn of each other camera, whatever their frame rates.
+    longest. So nobody is passed over in more batches than there are other cameras, whatever their frame rates.
 
     >>> turns = [Turn("yolo", since=1.0, served=7), Turn("yolo", since=2.0, served=3), Turn("yolo", since=3.0)]
     >>> [turn.served for turn in in_turn(turns)]

@@ -36,7 +36,7 @@ class Detector(Protocol):
         ...
 
     def detect_batch(self, frames: Sequence[Picture]) -> list[Objects]:
-        """The same for each of several pictures of any sizes. Raises for all where it fails on one."""
+        """The same for each of several pictures, one or more, of any sizes. Raises for all where it fails on one."""
         ...
 
 

@@ -1,7 +1,11 @@
-"""How many pictures a detector should get at once: what its device gains from, unless the settings say otherwise."""
+"""How many pictures a detector should get at once: what its device gains from, unless the settings say otherwise.
+
+And which of them: only pictures that give inputs of one shape fit into a batch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vision_stream.settings import ModelSettings
@@ -29,3 +33,15 @@ def batching_for(settings: ModelSettings, *, gpu: bool, one_by_one: bool = False
         return Batching()
     most = settings.max_batch or (GPU_BATCH if gpu else 1)
     return Batching(most, settings.batch_wait_ms / 1000 if most > 1 else 0.0)
+
+
+def alike(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Places in ``shapes`` of what is equal, in the order of first appearance.
+
+    >>> alike([(256, 448), (256, 352), (256, 448)])
+    [[0, 2], [1]]
+    """
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, shape in enumerate(shapes):
+        places.setdefault(shape, []).append(place)
+    return list(places.values())

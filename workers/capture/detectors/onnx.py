@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_stream.settings import ModelSettings
-from workers.capture.detectors.batching import batching_for
+from workers.capture.detectors.batching import alike, batching_for
 from workers.capture.detectors.heads import read_head
 from workers.capture.detectors.labels import wanted_classes
 from workers.capture.detectors.letterbox import Fit, letterbox, to_tensor
@@ -54,7 +54,7 @@ class OnnxDetector:
             return [self.detect(frame) for frame in frames]
         prepared = list(self._preparing.map(self._prepared, frames))
         found: dict[int, Objects] = {}
-        for places in _alike([tensor.shape for tensor, _ in prepared]):
+        for places in alike([tensor.shape for tensor, _ in prepared]):
             output = self._run(np.concatenate([prepared[place][0] for place in places]))
             for row, place in enumerate(places):
                 found[place] = self._read(output[row : row + 1], prepared[place][1], frames[place])
@@ -82,11 +82,3 @@ class OnnxDetector:
         height, width = frame.shape[:2]
         boxes = fit.to_picture(found.boxes, width=width, height=height)
         return to_objects(boxes, found.scores, found.classes, self._file.names)
-
-
-def _alike(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    """Places in ``shapes`` of what is equal, in the order of first appearance."""
-    places: dict[tuple[int, ...], list[int]] = {}
-    for place, shape in enumerate(shapes):
-        places.setdefault(shape, []).append(place)
-    return list(places.values())

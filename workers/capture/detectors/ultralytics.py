@@ -12,7 +12,7 @@ import numpy as np
 
 from vision_stream.errors import ConfigError
 from vision_stream.settings import ModelSettings
-from workers.capture.detectors.batching import batching_for
+from workers.capture.detectors.batching import alike, batching_for
 from workers.capture.detectors.labels import wanted_classes
 from workers.capture.detectors.objects import MOST_OBJECTS, Objects, to_objects
 from workers.capture.detectors.onnx_file import describe, open_session
@@ -42,10 +42,17 @@ class UltralyticsDetector:
         return self.detect_batch([frame])[0]
 
     def detect_batch(self, frames: Sequence[Picture]) -> list[Objects]:
-        """See ``Detector``. A model that was exported for one picture fails on several."""
+        """See ``Detector``. Pictures of one shape share a run; a model that was exported for one fails on several."""
+        found: dict[int, Objects] = {}
+        for places in alike([frame.shape for frame in frames]):
+            results = self._run([frames[place] for place in places])
+            found |= zip(places, map(self._objects, results), strict=True)
+        return [found[place] for place in range(len(frames))]
+
+    def _run(self, frames: list[Picture]) -> list[Any]:
         with self._lock:
-            results = self._model.predict(
-                list(frames),
+            return self._model.predict(
+                frames,
                 conf=self._settings.confidence,
                 iou=self._settings.iou,
                 classes=self._keep,
@@ -53,7 +60,6 @@ class UltralyticsDetector:
                 verbose=False,
                 **self._input,
             )
-        return [self._objects(result) for result in results]
 
     def _objects(self, result: Any) -> Objects:
         found = result.boxes.cpu().numpy()
