@@ -74,6 +74,8 @@ class Budget:
     def settle(self, booked: Booked, answer: Answer) -> None:
         """What the answer cost; an endpoint that does not say how many tokens it took is booked as estimated."""
         price = self._prices.get(booked.model)
+        if price is None and not booked.amount:
+            return
         if price is None or not (answer.input_tokens or answer.output_tokens):
             metrics.llm_spend.labels(booked.model).inc(booked.amount)
             return

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,13 +19,26 @@ _log = structlog.get_logger(__name__)
 
 
 class Call:
-    """What is known of it so far."""
+    """What is known of it so far. Its ``with`` block is the call; when that ends, however it does, one line says what
+    came of it."""
 
-    def __init__(self, span: LLMCall | None) -> None:
+    def __init__(self, run: Run, key: KeySettings, max_output_tokens: int) -> None:
         self.result = "cancelled"  # as the metric counts it: ok, misfit, refused, or the kind of failure
         self.answer: Answer | None = None
         self.why: str | None = None
-        self._span = span
+        self._run, self._key = run, key
+        self._tracing = tracing.llm_call(key.id, key.model, key.base_url, max_output_tokens)
+        self._span: LLMCall | None = None
+
+    def __enter__(self) -> Call:
+        self._span = self._tracing.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._span is not None:
+            self._span.ended(self.result)
+        self._say()
+        self._tracing.__exit__(*error)
 
     def answered(self, answer: Answer) -> None:
         self.answer = answer
@@ -37,34 +48,17 @@ class Call:
     def failed(self, failure: CallFailed) -> None:
         self.result, self.why = failure.kind, failure.what
 
-    def end(self) -> None:
-        if self._span is not None:
-            self._span.ended(self.result)
-
-
-@contextmanager
-def told(run: Run, key: KeySettings, max_output_tokens: int) -> Iterator[Call]:
-    """The block is one call; when it ends, however it does, one line says what came of it."""
-    with tracing.llm_call(key.id, key.model, key.base_url, max_output_tokens) as span:
-        call = Call(span)
-        try:
-            yield call
-        finally:
-            call.end()
-            _say(run, key, call)
-
-
-def _say(run: Run, key: KeySettings, call: Call) -> None:
-    answer = call.answer
-    more = {"why": call.why} if call.why else {}
-    _log.info(
-        "LLM call",
-        outcome=call.result,
-        key=key.id,
-        latency_s=round(run.latency(), 3),
-        input_tokens=answer.input_tokens if answer else 0,
-        output_tokens=answer.output_tokens if answer else 0,
-        task=run.task.task_id,
-        request_id=run.task.request_id,
-        **more,
-    )
+    def _say(self) -> None:
+        answer, task = self.answer, self._run.task
+        more = {"why": self.why} if self.why else {}
+        _log.info(
+            "LLM call",
+            outcome=self.result,
+            key=self._key.id,
+            latency_s=round(self._run.latency(), 3),
+            input_tokens=answer.input_tokens if answer else 0,
+            output_tokens=answer.output_tokens if answer else 0,
+            task=task.task_id,
+            request_id=task.request_id,
+            **more,
+        )

@@ -79,10 +79,13 @@ class AiohttpClient:
         known = self._endpoints.get(key.id)
         if known is None or known.key is not key:
             known = self._endpoints[key.id] = _Endpoint(key)
-        async with self._session.post(
+        response = await self._session.post(
             known.url, data=_Body(body, sent), headers=known.headers, proxy=known.proxy, allow_redirects=False
-        ) as response:
+        )
+        try:
             return response.status, response.headers, await _read(response)
+        finally:
+            response.close()  # nothing, where all was read: its connection is back among the idle by then
 
     async def close(self) -> None:
         await self._session.close()

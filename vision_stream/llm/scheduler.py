@@ -23,7 +23,7 @@ import structlog
 from vision_stream import metrics
 from vision_stream.errors import ConfigError
 from vision_stream.llm.budget import Booked, Budget
-from vision_stream.llm.calls import Call, told
+from vision_stream.llm.calls import Call
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import AiohttpClient, VisionClient
 from vision_stream.llm.cooldowns import CooldownBoard
@@ -288,7 +288,7 @@ class LLMScheduler:
             mode=self._modes.of(key.id),
             max_output_tokens=self._llm.max_output_tokens,
         )
-        with told(run, key, request.max_output_tokens) as call:
+        with Call(run, key, request.max_output_tokens) as call:
             return await self._made(run, key, request, lease, booked, call)
 
     async def _made(
