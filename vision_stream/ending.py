@@ -12,22 +12,30 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GOODBYE_S = 0.5  # of the second in which a process ends at its second signal
+
+_Handler = Callable[[int, FrameType | None], None]
 
 
-def at_once_at_the_next(number: int) -> None:
+def at_once_at_the_next(number: int, goodbye: Callable[[], None] = lambda: None) -> None:
     """From now on another ``number`` ends the process at once, whatever hangs.
 
     The other signal ends it at its own second: a supervisor's first SIGTERM follows a Ctrl-C that went to everybody.
     By a handler, as a container's first process has no default action.
+
+    Args:
+        goodbye: called before that, in a thread of its own, and waited for half a second.
     """
+    end = _ends(goodbye)
     for each in SIGNALS:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or no main thread
             with contextlib.suppress(NotImplementedError):
                 asyncio.get_running_loop().remove_signal_handler(each)
-            signal.signal(each, _end if each == number else _arm)
+            signal.signal(each, end if each == number else _arms(end))
 
 
 def at_the_latest(within_s: float, code: int) -> None:
@@ -42,9 +50,18 @@ def _give_up(within_s: float, code: int) -> None:
     os._exit(code)
 
 
-def _arm(number: int, _: FrameType | None) -> None:
-    signal.signal(number, _end)
+def _arms(end: _Handler) -> _Handler:
+    def arm(number: int, _: FrameType | None) -> None:
+        signal.signal(number, end)
+
+    return arm
 
 
-def _end(number: int, _: FrameType | None) -> None:
-    os._exit(128 + number)
+def _ends(goodbye: Callable[[], None]) -> _Handler:
+    def end(number: int, _: FrameType | None) -> None:
+        last_words = threading.Thread(target=goodbye, daemon=True)
+        last_words.start()
+        last_words.join(GOODBYE_S)
+        os._exit(128 + number)
+
+    return end

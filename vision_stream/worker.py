@@ -22,6 +22,7 @@ from vision_stream.watchdog import Guard
 
 if TYPE_CHECKING:
     from vision_stream.app import App
+    from vision_stream.delivery.consumer import Consumer
 
 _log = structlog.get_logger(__name__)
 OURS = ("agents", "tables")  # also the import names of the OpenAI Agents SDK and of PyTables
@@ -119,12 +120,18 @@ class Worker(faust.Worker):
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
         """In order, within a bound; at the next signal at once."""
-        ending.at_once_at_the_next(signal)
+        ending.at_once_at_the_next(signal, self._leave_group)
         ending.at_the_latest(self._app.shutdown_s + SLACK_S, STUCK)
         probes.require("ending", lambda: "the worker ends")
         if self._guard is not None:
             self._guard.stop()
         super()._schedule_shutdown(signal)
+
+    def _leave_group(self) -> None:
+        """So that the others need not wait for the session's end; from any thread."""
+        consumer = cast("Consumer | None", self._app._consumer)
+        if consumer is not None:
+            consumer.leave_at_once(ending.GOODBYE_S)
 
     def _why_not_ready(self) -> str | None:
         if self._app.rebalancing:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.builders import a_detection, a_group, an_object
 from tests.faults.harness import committed, open_world
@@ -55,6 +56,17 @@ async def calls(directory: Path) -> list[int]:
     url = keys[0]["base_url"].removesuffix("/v1") + "/calls"
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
         return [call["status"] for call in (await answer.json())["calls"]]
+
+
+async def members(settings: Settings) -> int:
+    """Of the workers' group, as the broker counts them now."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=",".join(settings.kafka.bootstrap_servers))
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_consumer_groups([settings.kafka.app_id])
+        return len(answer.to_object()["groups"][0]["members"])
+    finally:
+        await admin.close()
 
 
 async def end(*workers: Worker) -> None:
@@ -104,3 +116,4 @@ async def test_a_worker_that_ends_says_so_and_ends_at_once_when_told_again(kafka
         worker.send(signal.SIGTERM)
         assert await worker.process.wait(within_s=10) == TOLD_TWICE
         assert time.monotonic() - told < 5  # 1 s is promised; a loaded machine is given more
+        assert await members(settings) == 0  # else the others would wait for the session's end

@@ -22,7 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
-from vision_stream.delivery.consumer_thread import COMMIT_TIMEOUT_S, ConsumerThread
+from vision_stream.delivery.consumer_thread import COMMIT_TIMEOUT_S, FETCH_WAIT_MS, ConsumerThread
 from vision_stream.delivery.lag import Lag
 from vision_stream.delivery.marks import Place
 from vision_stream.delivery.rereads import Rereads
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 DRAIN_S = 4.0  # for running work at a revocation; the group waits. LLM calls that take longer are made again. At the
 # worker's end it is ``kafka.shutdown_s``.
 HEAL_EVERY_S = 1.0
+
+# A fetch keeps to the partitions that were active when it began: with Faust's 1 s each of a recovery's two passes, and
+# the input after it, would wait up to a second for one that nothing answers.
+LOOK_S = FETCH_WAIT_MS / 1000
 
 
 class Consumer(driver.Consumer):
@@ -68,7 +72,7 @@ class Consumer(driver.Consumer):
         """Fetch, and hand on in turns; what was not handed on is fetched again."""
         await self._read_missing_again()
         generation = self.app.consumer_generation_id
-        records, active = await self._wait_next_records(timeout)
+        records, active = await self._wait_next_records(min(timeout, LOOK_S))
         if not records:
             return
         handed = dict.fromkeys(records, 0)
@@ -88,6 +92,12 @@ class Consumer(driver.Consumer):
             left = {tp: records[tp][n].offset for tp, n in handed.items() if n < len(records[tp])}
             if left and not self.should_stop:
                 await self._thread.rewind(left)
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        if self.flow_active and not self.app.client_only and not self._get_active_partitions():
+            await self.sleep(LOOK_S)  # 1 s in Faust
+            return {}, None
+        return await super()._wait_next_records(timeout)
 
     async def _read_missing_again(self) -> None:
         """Seek back to what is missing. Here, between two fetches, no record from before can follow."""
@@ -223,6 +233,10 @@ class Consumer(driver.Consumer):
             await asyncio.wait_for(self._drained.wait(), self._app.shutdown_s + COMMIT_TIMEOUT_S)
         except TimeoutError:
             self.log.warning("the group waits no longer for what still runs")
+
+    def leave_at_once(self, within_s: float) -> None:
+        """Leave the group with what runs unfinished, as the process ends now. From any thread; waits ``within_s``."""
+        self._thread.leave_at_once(within_s)
 
     def close(self) -> None:
         """Faust's closes aiokafka's client from another loop than its own; ``stop`` does it all in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -116,6 +117,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_partitions_revoked(revoked)
         if self.app.should_stop:
             raise asyncio.CancelledError  # of aiokafka's coordination; its end leaves the group
+
+    def leave_at_once(self, within_s: float) -> None:
+        """From another thread; waits ``within_s``, and raises nothing, as nobody is left to hear it."""
+        consumer: Any = self._consumer
+        if consumer is not None:
+            leaving = asyncio.run_coroutine_threadsafe(consumer._coordinator._maybe_leave_group(), self.thread_loop)
+            with contextlib.suppress(Exception):
+                leaving.result(within_s)
 
     async def on_thread_stop(self) -> None:
         """Leave the group. With the broker away, aiokafka takes long over it or is cancelled by itself; neither must
