@@ -27,23 +27,24 @@ def effective(
         configured: all of config/cameras.yaml, also those that are not enabled.
         commands: the last one of each camera, by camera id.
     """
+    return tuple(camera for camera in known(configured, commands) if camera.enabled)
+
+
+def known(configured: Iterable[CameraSettings], commands: Mapping[str, CameraCommand]) -> tuple[CameraSettings, ...]:
+    """All cameras that the configuration or a command describes; ``enabled`` says which of them should be watched."""
     cameras = {camera.id: camera for camera in configured}
-    known = (_commanded(camera, commands.get(camera.id)) for camera in cameras.values())
-    added = (_described(commands[camera_id]) for camera_id in sorted(commands.keys() - cameras.keys()))
-    return tuple(camera for camera in (*known, *added) if camera is not None)
+    commanded = (_commanded(camera, commands.get(camera.id)) for camera in cameras.values())
+    described = (_described(commands[camera_id]) for camera_id in sorted(commands.keys() - cameras.keys()))
+    return (*commanded, *(camera for camera in described if camera is not None))
 
 
-def _commanded(camera: CameraSettings, command: CameraCommand | None) -> CameraSettings | None:
-    if command is None:
-        return camera if camera.enabled else None
-    if command.action == "stop":
-        return None
-    return camera.model_copy(update={"enabled": True, **_said(command)})
+def _commanded(camera: CameraSettings, command: CameraCommand | None) -> CameraSettings:
+    return camera if command is None else camera.model_copy(update=_said(command))
 
 
 def _described(command: CameraCommand) -> CameraSettings | None:
     """None where a command says not enough to watch a camera that is not configured (any more)."""
-    if command.action == "stop" or command.source is None:
+    if command.source is None:
         return None
     source = command.source if command.source.startswith(SCENE) else GUARDED + command.source
     try:
@@ -54,4 +55,5 @@ def _described(command: CameraCommand) -> CameraSettings | None:
 
 def _said(command: CameraCommand) -> dict[str, object]:
     said = {"name": command.name, "fps": command.fps, "prompt_profile": command.prompt_profile}
-    return {field: value for field, value in said.items() if value is not None}
+    given = {field: value for field, value in said.items() if value is not None}
+    return {"enabled": command.action == "start", **given}

@@ -25,6 +25,7 @@ from aiokafka.structs import RecordMetadata
 from vision_stream import camera_metrics, tracing
 from vision_stream.background import Background
 from vision_stream.kafka_client import client_options
+from vision_stream.kafka_producers import dispose
 from vision_stream.messages import CameraStatus, Detection, encode
 from vision_stream.settings import KafkaSettings
 from workers.capture.pacing import backoff_s
@@ -153,7 +154,7 @@ class KafkaSink:
             except (KafkaError, OSError, TimeoutError) as error:
                 self._lost(f"{type(error).__name__}: {error}")
             finally:
-                await _dispose(producer)
+                await dispose(producer, within_s=DISPOSE_WITHIN_S)
                 self._take_back()
             await asyncio.sleep(backoff_s(attempt, random.random(), max_s=5.0))
             attempt += 1
@@ -237,18 +238,3 @@ class KafkaSink:
                 room=self._most,
                 error_id="VS-101",
             )
-
-
-async def _dispose(producer: AIOKafkaProducer) -> None:
-    """Close a producer without waiting for what it could not send: its ``stop`` would, for as long as the broker is
-    away, and there is no public way to tell it not to. First the task that sends, or it would trip over the rest."""
-    accumulator = producer._message_accumulator
-    try:
-        async with asyncio.timeout(DISPOSE_WITHIN_S):
-            await producer._sender.close()
-            for batch in [*itertools.chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]:
-                batch.future.cancel()
-            await producer.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
-        _log.debug("producer closed the hard way", error=str(error))
-        await producer.client.close()
