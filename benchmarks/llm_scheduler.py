@@ -143,7 +143,7 @@ def a_real_picture() -> bytes:
 
 
 async def scheduler(base_url: str, limits_dir: Path | None = None) -> tuple[Call, Call]:
-    from vision_stream import logs
+    from vision_stream import garbage, logs
     from vision_stream.llm.cooldowns import MemoryCooldowns
     from vision_stream.llm.scheduler import LLMScheduler
     from vision_stream.messages import (
@@ -166,6 +166,7 @@ async def scheduler(base_url: str, limits_dir: Path | None = None) -> tuple[Call
         llm, SchedulerSettings(max_concurrent_tasks=1000), MemoryEvidence(), MemoryCooldowns(), limits_dir=limits_dir
     )
     await ours.start()
+    garbage.settle()  # and this
     box = Box(x1=0, y1=0, x2=10, y2=10)
     objects = tuple(DetectedObject(object_id=n, label="car", confidence=0.9, box=box) for n in range(2))
     group = Group(
