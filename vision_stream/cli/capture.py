@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from vision_stream.settings import Settings
+
+GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class Backend(StrEnum):
@@ -38,6 +44,16 @@ def capture(
     model: Annotated[str | None, typer.Option(help="a model file, or: demo")] = None,
     confidence: Annotated[float | None, typer.Option(min=0, max=1, help="drop objects below it")] = None,
     classes: Annotated[str | None, typer.Option(help="names to keep, as: person,car")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="share the cameras of config/cameras.yaml with the other workers of this group")
+    ] = None,
+    api_cameras: Annotated[
+        bool,
+        typer.Option(
+            "--api-cameras/--no-api-cameras",
+            help="watch also cameras that only the API describes; of several groups, one alone should",
+        ),
+    ] = True,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="end after these")] = None,
     config_dir: Annotated[Path | None, typer.Option(help="of the YAML files")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print what was found for a script")] = False,
@@ -45,6 +61,7 @@ def capture(
     """Detect and group what cameras see. Without Kafka it prints what it found; with
     [b]ALGO_ENABLE_KAFKA_STREAMING=true[/b] it publishes each frame's detections."""
     from vision_stream import config, live, logs
+    from workers.capture.following import Follow
     from workers.capture.run import Plan, chosen_cameras, run
 
     live.outlive_sighup()
@@ -58,19 +75,41 @@ def capture(
     settings = reload()
     logs.setup(settings.log_level, settings.log_format)
     warn_of_passwords([source] if source else [])
+    check_group(group, camera, source, settings)
     loop = loop if loop is not None else source is None
     realtime = realtime if realtime is not None else loop or settings.enable_kafka_streaming
+    # Over Kafka, cameras may come that the configuration does not have: there may be none at the start.
+    alone = source is not None or camera is not None or not settings.enable_kafka_streaming
+    chosen = chosen_cameras(settings, camera, source, fps) if alone else ()
+    reread = partial(config.load_with_places, config_dir, overrides)
     plan = Plan(
-        cameras=chosen_cameras(settings, camera, source, fps),
+        cameras=chosen if source is not None else settings.cameras.cameras,
         loop=loop,
         realtime=realtime,
         seconds=seconds,
         as_json=as_json,
-        reread=partial(config.load_with_places, config_dir, overrides) if source is None else None,
-        only=camera,
-        fps=fps,
+        follow=Follow(reread, camera, fps, group, api_cameras) if source is None else None,
     )
     raise typer.Exit(run(settings, plan, reload))
+
+
+def check_group(group: str | None, camera: str | None, source: str | None, settings: Settings) -> None:
+    """Raises ConfigError: there cannot be such a group."""
+    from vision_stream.errors import ConfigError
+
+    if group is None:
+        return
+    if camera is not None or source is not None:
+        raise ConfigError(
+            "--group with " + ("--source" if source is not None else "--camera"),
+            remedy="a group shares all cameras of config/cameras.yaml: leave one of the two out",
+        )
+    if not settings.enable_kafka_streaming:
+        raise ConfigError("--group without Kafka", remedy="set ALGO_ENABLE_KAFKA_STREAMING=true")
+    if not GROUP_NAME.fullmatch(group):
+        raise ConfigError(
+            f"--group {group!r} is no name", remedy="letters, digits, `_`, `.` and `-`, at most 100 of them"
+        )
 
 
 def warn_of_passwords(sources: Iterable[str]) -> None:

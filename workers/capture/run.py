@@ -10,31 +10,31 @@ from typing import Any
 
 from vision_stream import live, logs, metrics, tracing
 from vision_stream.background import Background
-from vision_stream.config import Loaded, load
+from vision_stream.config import load
 from vision_stream.errors import ConfigError
 from vision_stream.probes import probes
 from vision_stream.redaction import redact_url
-from vision_stream.settings import CameraSettings, Settings
+from vision_stream.settings import CameraSettings, KafkaSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
 from workers.capture.detectors import DEMO_MODEL, Detector, open_detector
 from workers.capture.fleet import Fleet
+from workers.capture.following import Follow, Following
 from workers.capture.inference import Inference
-from workers.capture.reloading import changed_cameras
 from workers.capture.tally import Tally, as_text
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
 
+FLUSH_WITHIN_S = 1.0  # of the 5 s that a process has to end in
+
 
 @dataclass(frozen=True)
 class Plan:
-    cameras: tuple[CameraSettings, ...]
+    cameras: tuple[CameraSettings, ...]  # to begin with; where they are followed, all of the configuration
     loop: bool  # files start again at their end
     realtime: bool  # files are played at their own speed
     seconds: float | None = None  # end after these
     as_json: bool = False
-    reread: Callable[[], Loaded] | None = None  # the configuration, where its cameras are followed while it runs
-    only: str | None = None  # of those cameras
-    fps: float | None = None  # instead of theirs
+    follow: Follow | None = None
 
 
 def chosen_cameras(
@@ -134,22 +134,38 @@ async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores:
     detector = await inference.run(open_detector, settings.model)
     loaded.append(detector)
     fleet = Fleet(lambda camera: _worker(camera, settings, plan, detector, inference, stores, seen))
-    following = Background()
-    try:
-        fleet.start(plan.cameras)
-        if plan.reread is not None:
-            following.spawn(_follow(plan, plan.reread, fleet), name="config/cameras.yaml is followed")
-        await fleet.until_all_ended()
-    finally:
-        await following.close()
-        await fleet.close()
+    if plan.follow is None:
+        await _to_their_ends(fleet, plan.cameras)
+    else:
+        kafka = settings.kafka if settings.enable_kafka_streaming else None
+        await _following(fleet, plan.cameras, plan.follow, kafka, seen)
     if fleet.failures:
         raise fleet.failures[0]
 
 
-async def _follow(plan: Plan, reread: Callable[[], Loaded], fleet: Fleet) -> None:
-    async for cameras in changed_cameras(reread):
-        await fleet.apply(watched(cameras, plan.only, plan.fps))
+async def _to_their_ends(fleet: Fleet, cameras: Iterable[CameraSettings]) -> None:
+    try:
+        fleet.start(cameras)
+        await fleet.until_all_ended()
+    finally:
+        await fleet.close()
+
+
+async def _following(
+    fleet: Fleet, cameras: tuple[CameraSettings, ...], follow: Follow, kafka: KafkaSettings | None, seen: _Seen
+) -> None:
+    following = Following(follow, kafka, fleet)
+    try:
+        await following.begin(cameras)
+        if follow.group is not None:
+            await asyncio.Event().wait()  # what has ended here may be wanted again, or another's cameras may come
+        await fleet.until_all_ended()
+    finally:
+        await following.stop_changing()
+        await fleet.close()
+        if seen.kafka is not None:
+            await seen.kafka.flush(within_s=FLUSH_WITHIN_S)  # or our last words would come after the next owner's first
+        await following.leave()
 
 
 def _worker(

@@ -62,7 +62,7 @@ class Membership:
         self._told = told
         self._fence_s = fence_s
         self._clock = clock
-        self._assignor = Assignor(self._joining, self._given)
+        self._assignor = Assignor(self._look, self._given)
         self._consumer: AIOKafkaConsumer | None = None
         self._fence: asyncio.TimerHandle | None = None
         self._leaders = ""  # the fingerprint of the leader's configuration
@@ -112,6 +112,7 @@ class Membership:
             self._join(consumer)
             while True:
                 await consumer.getmany(timeout_ms=POLL_MS)  # raises what went wrong in the group; there is no message
+                self._look()
                 self._compare_configurations()
         finally:
             self._consumer = None
@@ -121,7 +122,8 @@ class Membership:
         """Also again: subscribing is the one public way to ask for a rebalance, and only the leader needs one."""
         consumer.subscribe([self._kafka.topics.camera_commands.name])
 
-    def _joining(self) -> None:
+    def _look(self) -> None:
+        """Has Kafka thrown this member out? Each second, and before each try to join, which would hide it."""
         coordinator: Any = self._consumer._coordinator if self._consumer is not None else None
         if coordinator is not None and coordinator.generation < 0:  # there is no public way to learn that
             self._out("Kafka has given its cameras to others, as it was silent")
