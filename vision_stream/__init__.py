@@ -1,8 +1,9 @@
 """Vision Stream: detections at once, an LLM's risk judgement behind them.
 
-Read it in the order of the data: ``messages`` (what travels), ``clustering`` (boxes to groups), ``gating`` (which
-groups deserve an LLM call), ``llm`` (the key pool and the call), ``joining`` (a request's outcomes to one
-assessment), ``alerts`` (assessments to alerts), ``stores`` (evidence, frames, cache).
+Read it in the order of the data: ``messages`` (what travels), ``clustering`` (boxes to groups), ``group_identity``
+(which is which of before), ``gating`` (which groups deserve an LLM call), ``llm`` (the key pool and the call),
+``joining`` (a request's outcomes to one assessment), ``alerts`` (assessments to alerts), ``stores`` (evidence,
+frames, cache).
 
 Around that core: ``settings`` and ``topics`` describe, ``delivery`` and ``app`` run it on Faust, ``broker`` runs
 Kafka for the demo and the tests, ``simulators`` stand in for cameras and LLMs under their own name, ``cli`` is the

@@ -87,6 +87,7 @@ class Group(Struct, frozen=True, kw_only=True):
     label_counts: dict[Word, Count]
     mean_confidence: Share
     zones: tuple[Word, ...] = ()
+    group_id: Count | None = None  # the same while members move, join and leave; for a camera's session, as track ids
     evidence: Evidence = NoEvidence(reason="not taken")
 
 
@@ -223,6 +224,7 @@ class Alert(Struct, frozen=True, kw_only=True, tag_field="type", tag="alert"):
     task_id: Id  # of the assessment that was the worst
     box: Box
     track_ids: tuple[Count, ...] = ()
+    group_id: Count | None = None  # of the group that confirmed it last
     schema_version: Annotated[int, Meta(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
 
 

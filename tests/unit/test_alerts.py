@@ -37,6 +37,37 @@ def test_what_confirms_it_continues_the_same_alert():
     assert book.alerts[0].confirmations == 3
 
 
+def test_a_group_whose_members_are_all_others_by_now_continues_its_alert():
+    convoy = a_group(0, an_object(0), an_object(1, x=140), group_id=5)
+    later = a_group(0, an_object(7, x=900), an_object(8, x=940), group_id=5)
+
+    _, changed = feed(high(1, group=convoy), high(2, 1003, group=later))
+
+    assert [a.state for a in changed] == ["opened", "continued"]
+
+
+def test_of_two_alerts_that_share_members_with_a_group_its_own_is_continued():
+    left = a_group(0, an_object(0), an_object(1, x=140), group_id=1)
+    right = a_group(1, an_object(7, x=900), an_object(8, x=940), group_id=2)
+    merged = a_group(0, *(an_object(track, x=400 + 40 * track) for track in (0, 1, 7, 8)), group_id=1)
+
+    _, changed = feed(high(1, group=left), high(1, index=1, group=right), high(2, 1003, group=merged))
+
+    assert [(a.state, a.alert_id) for a in changed] == [
+        ("opened", "alert:cam-01:s1:1/0"),
+        ("opened", "alert:cam-01:s1:1/1"),
+        ("continued", "alert:cam-01:s1:1/0"),
+    ]
+
+
+def test_a_groups_identity_of_another_run_of_the_worker_means_nothing():
+    there = a_group(0, an_object(7, x=900), an_object(8, x=940), group_id=5)
+
+    _, changed = feed(high(1, group=a_group(group_id=5)), high(1, 1003, session="s2", group=there))
+
+    assert [a.state for a in changed] == ["opened", "opened"]
+
+
 def test_another_place_is_another_alert():
     elsewhere = a_group(0, an_object(7, x=900), an_object(8, x=940))
 

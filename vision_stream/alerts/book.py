@@ -20,7 +20,8 @@ class AlertBook(Struct, frozen=True, kw_only=True):
 
 def observe(book: AlertBook, verdict: Assessed, policy: AlertSettings) -> tuple[AlertBook, tuple[Alert, ...]]:
     """Take one verdict; returns the book and the alerts that changed by it."""
-    same = next((alert for alert in book.alerts if _same(alert, verdict)), None)
+    same = max(book.alerts, key=lambda alert: _likeness(alert, verdict), default=None)
+    same = same if same is not None and _likeness(same, verdict) else None
     if same is not None and verdict.times.captured_at <= same.updated_at:
         return book, ()  # an older frame, answered late or come again: the alert knows better
     if RISK_ORDER[verdict.risk_level] >= RISK_ORDER[policy.min_level]:
@@ -45,14 +46,19 @@ def stale(book: AlertBook, at: float, policy: AlertSettings) -> tuple[Alert, ...
     return tuple(a for a in book.alerts if a.state != "resolved" and at - a.updated_at > policy.resolve_after_s)
 
 
-def _same(alert: Alert, verdict: Assessed) -> bool:
-    calm = not verdict.risk_types
+def _likeness(alert: Alert, verdict: Assessed) -> int:
+    """3: the same group; 2: one that shares members, as a part that has split off; 1: at the same place; 0: another
+    danger."""
+    group, calm = verdict.group, not verdict.risk_types
     if not (calm or not alert.risk_types or set(alert.risk_types) & set(verdict.risk_types)):
-        return False
-    # Track ids are stable within one run of a capture worker only.
-    if _session(alert.task_id) == _session(verdict.task_id) and set(alert.track_ids) & set(verdict.group.track_ids):
-        return True
-    return overlap(alert.box, verdict.group.box) >= SAME_PLACE
+        return 0
+    # Identities of groups and tracks are stable within one run of a capture worker only.
+    if _session(alert.task_id) == _session(verdict.task_id):
+        if alert.group_id is not None and alert.group_id == group.group_id:
+            return 3
+        if set(alert.track_ids) & set(group.track_ids):
+            return 2
+    return int(overlap(alert.box, group.box) >= SAME_PLACE)
 
 
 def _session(task_id: str) -> str:
@@ -73,6 +79,7 @@ def _opened(verdict: Assessed) -> Alert:
         task_id=verdict.task_id,
         box=verdict.group.box,
         track_ids=verdict.group.track_ids,
+        group_id=verdict.group.group_id,
     )
 
 
@@ -88,6 +95,7 @@ def _continued(alert: Alert, verdict: Assessed) -> Alert:
         confirmations=alert.confirmations + 1,
         box=verdict.group.box,
         track_ids=verdict.group.track_ids or alert.track_ids,
+        group_id=verdict.group.group_id,
     )
 
 
