@@ -562,6 +562,9 @@ class CameraSettings(Section):
     frozen_s: float | None = Field(
         default=60.0, ge=5, description="a stream or webcam with the very same picture for so long is opened again"
     )
+    rtsp_transport: Literal["tcp", "udp"] = Field(
+        default="tcp", description="udp for a camera that has no other; it loses packets, and a firewall stops it"
+    )
     zones: tuple[ZoneSettings, ...] = Field(default=(), description="parts of the picture with a meaning")
 
     @field_validator("source", mode="before")

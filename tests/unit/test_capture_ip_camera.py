@@ -12,7 +12,7 @@ import pytest
 
 from tests.films import picture
 from workers.capture.pictures import encode
-from workers.capture.sources import SourceError
+from workers.capture.sources import Link, SourceError
 from workers.capture.sources.stream import Stream
 
 
@@ -76,9 +76,9 @@ def test_frames_of_an_ip_camera_come_at_the_wanted_rate(camera: Camera):
 
 
 def test_an_ip_camera_that_falls_silent_is_given_up_after_the_read_timeout(camera: Camera):
-    source = Stream(camera.url, fps=20, read_timeout_s=0.5)
+    source = Stream(camera.url, fps=20, link=Link(read_s=0.5))
     started = time.monotonic()
-    with pytest.raises(SourceError, match="sent nothing for") as broken:
+    with pytest.raises(SourceError, match="no frames for") as broken:
         for _ in source.frames(threading.Event()):
             pass
     assert time.monotonic() - started < 10  # 3 s of frames, then the timeout

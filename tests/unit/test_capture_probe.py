@@ -60,8 +60,8 @@ def closed_port() -> int:
         return taken.getsockname()[1]
 
 
-def cause(source: str, **limits: float) -> str:
-    found = probe(source, **limits)
+def cause(source: str, timeout_s: float = 5.0, spare_s: float = 5.0) -> str:
+    found = probe(source, timeout_s=timeout_s, spare_s=spare_s)
     assert isinstance(found, Unseen), found
     assert PASSWORD not in found.cause
     return found.cause
@@ -104,7 +104,7 @@ def test_a_port_on_which_nothing_listens_is_told(closed_port: int, scheme: str):
 def test_a_camera_that_accepts_and_says_nothing_is_told(scheme: str):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        assert "no answer within 0.5 s" in cause(f"{scheme}://admin:{PASSWORD}@127.0.0.1:{port}/s", timeout_s=0.5)
+        assert "no frames within 0.5 s" in cause(f"{scheme}://admin:{PASSWORD}@127.0.0.1:{port}/s", timeout_s=0.5)
 
 
 def test_a_host_that_has_no_address_is_told():

@@ -11,7 +11,7 @@ import pytest
 
 from tests.films import picture, two_cars_driving, write_film
 from vision_stream.errors import ConfigError
-from workers.capture.sources import FrameSource, SourceError, open_source
+from workers.capture.sources import FrameSource, Link, SourceError, open_source
 from workers.capture.sources.stream import Stream
 
 
@@ -160,7 +160,7 @@ def test_a_camera_that_accepts_and_then_says_nothing_is_given_up_after_the_timeo
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        source = Stream(f"rtsp://127.0.0.1:{port}/a", fps=2, open_timeout_s=0.5, read_timeout_s=0.5)
+        source = Stream(f"rtsp://127.0.0.1:{port}/a", fps=2, link=Link(open_s=0.5, read_s=0.5))
         started = time.monotonic()
         with pytest.raises(SourceError):
             all_frames(source)

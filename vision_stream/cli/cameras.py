@@ -64,7 +64,7 @@ def _chosen(cameras: Sequence[CameraSettings], ids: Sequence[str]) -> list[Camer
 def _tried(camera: CameraSettings, timeout_s: float) -> dict[str, Any]:
     from workers.capture.probe import Unseen, probe
 
-    found = probe(camera.source.get_secret_value(), timeout_s=timeout_s)
+    found = probe(camera.source.get_secret_value(), timeout_s=timeout_s, transport=camera.rtsp_transport)
     about = {"camera": camera.id, "source": _shown(camera)}
     if isinstance(found, Unseen):
         return {**about, "result": found.cause, "size": None, "fps": None, "codec": None}

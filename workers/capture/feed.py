@@ -13,7 +13,7 @@ from vision_stream.messages import CameraState
 from workers.capture.mailbox import Mailbox, SourceEnded
 from workers.capture.pacing import backoff_s
 from workers.capture.reader import Reader
-from workers.capture.sources.base import Frame, FrameSource, SourceError
+from workers.capture.sources.base import Frame, FrameSource, NoFrames, SourceError
 from workers.capture.stillness import Stillness
 
 _log = structlog.get_logger(__name__)
@@ -22,7 +22,8 @@ MAX_ABANDONED = 3  # threads of one camera left hanging in a driver. One more wo
 
 @dataclass(frozen=True)
 class FeedPolicy:
-    stall_s: float = 12.0  # without a frame; above a stream's own 5 s to open and 5 s to read
+    stall_s: float = 12.0  # without a frame; above ``Link.read_s``, as a reader that has not ended by then hangs
+    first_frame_s: float = 25.0  # from its opening; above ``Link.open_s`` and ``read_s`` and the 3 s to see why not
     frozen_s: float | None = None  # with the same picture; None: it may stand still
     first_retry_s: float = 0.5
     max_retry_s: float = 30.0
@@ -77,9 +78,10 @@ class Feed:
             reader = Reader(self._source, mailbox)
             reader.start()
             try:
+                within_s = max(self._policy.first_frame_s, self._policy.stall_s)
                 while True:
-                    frame = await self._next(mailbox)
-                    attempt = 0
+                    frame = await self._next(mailbox, within_s)
+                    attempt, within_s = 0, self._policy.stall_s
                     await self._changed("online", "")
                     yield frame
             except SourceEnded:
@@ -90,6 +92,8 @@ class Feed:
                 if not self._source.live:
                     raise
                 reason = error.what
+                if isinstance(error, NoFrames):
+                    await self._changed("stalled", reason)
             finally:
                 reader.stop()
                 self._abandoned.append(reader)
@@ -104,20 +108,16 @@ class Feed:
             self._stillness.seconds(frame.image, frame.captured_at)
         return frame
 
-    async def _next(self, mailbox: Mailbox) -> Frame:
+    async def _next(self, mailbox: Mailbox, within_s: float) -> Frame:
         try:
-            async with asyncio.timeout(self._policy.stall_s):
+            async with asyncio.timeout(within_s):
                 frame = await mailbox.take()
         except TimeoutError:
-            raise await self._stalled(f"no frame for {self._policy.stall_s:g} s") from None
+            raise NoFrames(f"{self._source.name}: no frames for {within_s:g} s") from None
         frozen_s = self._policy.frozen_s
         if frozen_s is not None and self._stillness.seconds(frame.image, frame.captured_at) >= frozen_s:
-            raise await self._stalled(f"the same picture for {frozen_s:g} s")
+            raise NoFrames(f"{self._source.name}: the same picture for {frozen_s:g} s")
         return frame
-
-    async def _stalled(self, reason: str) -> SourceError:
-        await self._changed("stalled", reason)
-        return SourceError(f"{self._source.name}: {reason}")
 
     async def _pause(self, attempt: int, reason: str) -> None:
         """Wait before the next try, and for as long as too many readers hang."""

@@ -28,7 +28,7 @@ from workers.capture.inference import Inference, Look
 from workers.capture.relay import Relay
 from workers.capture.sink import Sink
 from workers.capture.sources import open_isolated, open_source
-from workers.capture.sources.base import Frame
+from workers.capture.sources.base import Frame, Link
 from workers.capture.status import REPEAT_S, StatusTeller
 
 _log = structlog.get_logger(__name__)
@@ -50,10 +50,11 @@ class CaptureWorker:
         loop: bool = True,
         realtime: bool = True,
         policy: FeedPolicy | None = None,
+        link: Link | None = None,
     ) -> None:
         """
         Args:
-            loop, realtime: see ``open_source``.
+            loop, realtime, link: see ``open_source``; none: as the camera says.
 
         Raises:
             ConfigError: the camera's source is none.
@@ -75,11 +76,12 @@ class CaptureWorker:
         self._status = StatusTeller(camera.id, sink)
         self._blind = False
         nets = networks(settings.cameras.api_networks)
-        isolated = open_isolated(camera.source.get_secret_value(), fps=camera.fps, networks=nets)
+        link = link or Link(camera.rtsp_transport)
+        isolated = open_isolated(camera.source.get_secret_value(), fps=camera.fps, link=link, networks=nets)
         # Only what has a driver can freeze: a film or a drawn scene may stand still.
         frozen_s = camera.frozen_s if isolated is not None else None
         source = open_source(
-            camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime, networks=nets
+            camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime, link=link, networks=nets
         )
         self._counts = CameraMetrics(camera.id)
         self._feed = Feed(

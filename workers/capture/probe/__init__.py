@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Literal
 
 import msgspec
 
@@ -19,6 +20,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
     source: str
     timeout_s: float  # to open, and once more for the first picture
+    transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
 
 
 class Seen(msgspec.Struct, frozen=True, tag="seen"):
@@ -32,10 +34,15 @@ class Unseen(msgspec.Struct, frozen=True, tag="unseen"):
     cause: str  # in words, without credentials
 
 
-def probe(source: str, *, timeout_s: float = 5.0, spare_s: float = SPARE_S) -> Seen | Unseen:
-    """Look at ``source`` once; blocks for at most ``2 * timeout_s + spare_s``, and raises nothing."""
-    wanted = msgspec.json.encode(Wanted(source, timeout_s))
-    limit_s = 2 * timeout_s + spare_s
+def probe(
+    source: str, *, timeout_s: float = 5.0, spare_s: float = SPARE_S, transport: Literal["tcp", "udp"] = "tcp"
+) -> Seen | Unseen:
+    """Look at ``source`` once; raises nothing.
+
+    Blocks for at most ``2 * timeout_s + spare_s``; over UDP twice as long, as a silence there is compared with TCP.
+    """
+    wanted = msgspec.json.encode(Wanted(source, timeout_s, transport))
+    limit_s = 2 * timeout_s * (2 if transport == "udp" else 1) + spare_s
     try:
         done = subprocess.run(  # kills it when its time is over
             [sys.executable, "-m", "workers.capture.probe"],

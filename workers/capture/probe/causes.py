@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import socket
-from urllib.parse import urlsplit
 
 import av.error
 
-from workers.capture.probe import Unseen
+from workers.capture.probe.knock import REFUSED
 
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPUnauthorizedError, "401: user or password is wrong or missing"),
@@ -16,7 +14,7 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPNotFoundError, "404: there is no such stream; check the path"),
     (av.error.HTTPClientError, "it refuses the request (HTTP 4xx)"),
     (av.error.HTTPServerError, "it fails by itself (HTTP 5xx)"),
-    (ConnectionRefusedError, "connection refused: nothing listens on that port"),
+    (ConnectionRefusedError, REFUSED),
     (ConnectionResetError, "it closed the connection"),
     (BrokenPipeError, "it closed the connection"),
     (av.error.DecoderNotFoundError, "wrong codec: FFmpeg cannot decode it here"),
@@ -26,7 +24,6 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (FileNotFoundError, "there is no such file"),
     (PermissionError, "the file may not be read"),
 )
-_UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
 _SILENT = {errno.ETIMEDOUT, errno.EAGAIN}
 
 
@@ -35,25 +32,10 @@ def cause_of(error: Exception, *, waited_s: float, timeout_s: float) -> str:
     number = getattr(error, "errno", None)
     silent = isinstance(error, (TimeoutError, av.error.ExitError)) or number in _SILENT
     if silent or (isinstance(error, av.error.InvalidDataError) and waited_s >= timeout_s):
-        return f"no frames: no answer within {timeout_s:g} s"
-    if number in _UNREACHABLE:
-        return "no way to that host; check address and network"
+        return f"no frames within {timeout_s:g} s: it takes the connection, and sends no picture"
     if number == errno.EIO:
         return "it sends no video, or breaks off (input/output error)"
     for kind, words in _WORDS:
         if isinstance(error, kind):
             return words
     return f"FFmpeg cannot open it ({type(error).__name__})"
-
-
-def unknown_host(url: str) -> Unseen | None:
-    """Whether the host's name cannot be looked up, which FFmpeg calls an input/output error."""
-    try:
-        host = urlsplit(url).hostname
-        if host:
-            socket.getaddrinfo(host, None)
-    except socket.gaierror:
-        return Unseen("its host name is not known")
-    except ValueError:
-        return Unseen("its address is no URL: check for a character that needs %-escapes")
-    return None

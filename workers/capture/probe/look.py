@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 from vision_stream.errors import VisionStreamError
 from workers.capture.probe import Seen, Unseen, Wanted
-from workers.capture.probe.causes import cause_of, unknown_host
+from workers.capture.probe.causes import cause_of
+from workers.capture.probe.knock import knock
 from workers.capture.sources import open_source
 from workers.capture.sources.file import VideoFile
 from workers.capture.sources.stream import Stream
@@ -19,7 +21,7 @@ def look(wanted: Wanted) -> Seen | Unseen:
     try:
         source = open_source(wanted.source, fps=60, loop=False)
         if isinstance(source, Stream):
-            return unknown_host(wanted.source) or _film(wanted.source, wanted.timeout_s)
+            return _stream(wanted)
         if isinstance(source, VideoFile):
             return _film(str(Path(source.name)), wanted.timeout_s)
         frame = next(iter(source.frames(threading.Event())))
@@ -29,15 +31,29 @@ def look(wanted: Wanted) -> Seen | Unseen:
     return Seen(width, height, None, "pictures")
 
 
-def _film(place: str, timeout_s: float) -> Seen | Unseen:
+def _stream(wanted: Wanted) -> Seen | Unseen:
+    found = _film(wanted.source, wanted.timeout_s, wanted.transport)
+    if isinstance(found, Seen):
+        return found
+    unreachable = knock(wanted.source, within_s=wanted.timeout_s)
+    if unreachable is not None:
+        return Unseen(unreachable)
+    if wanted.transport == "udp" and isinstance(_film(wanted.source, wanted.timeout_s), Seen):
+        # What a firewall or NAT does: the session is agreed upon over TCP, and its pictures never arrive.
+        return Unseen(f"seen over TCP only: set rtsp_transport to tcp, or let its UDP through ({found.cause})")
+    return found
+
+
+def _film(place: str, timeout_s: float, transport: Literal["tcp", "udp"] = "tcp") -> Seen | Unseen:
     import av
 
     started = time.monotonic()
-    options = {"rtsp_transport": "tcp"} if place.lower().startswith("rtsp") else {}
+    scheme = place.partition("://")[0].lower()
+    options = {"rtsp_transport": transport} if scheme == "rtsp" else {}
     try:
         with av.open(place, options=options, timeout=(timeout_s, timeout_s)) as film:
             if not film.streams.video:
-                return Unseen("there is no video in it")
+                return Unseen("wrong codec: sound, and no video" if film.streams.audio else "there is no video in it")
             stream = film.streams.video[0]
             picture = next(film.decode(stream), None)
             if picture is None:

@@ -2,7 +2,7 @@
 
 video.avi             file       played at its own speed or as fast as wanted, once or looped
 pictures/             images     a directory of pictures, in the order of their names
-rtsp:// http:// ...   stream     what FFmpeg opens, RTSP over TCP
+rtsp:// http:// ...   stream     what FFmpeg opens, RTSP over TCP or UDP
 guarded:rtsp:// ...   guarded    a stream that the API named: leads nowhere but to where cameras may be
 0  /dev/video0        webcam
 sim:crossing?seed=3   scene      a simulated traffic scene
@@ -20,9 +20,9 @@ from vision_stream.api_networks import Network
 from vision_stream.api_sources import GUARDED
 from vision_stream.errors import ConfigError
 from vision_stream.redaction import redact_url
-from workers.capture.sources.base import Frame, FrameSource, SourceError
+from workers.capture.sources.base import Frame, FrameSource, Link, SourceError
 
-__all__ = ["Frame", "FrameSource", "SourceError", "open_isolated", "open_source"]
+__all__ = ["Frame", "FrameSource", "Link", "SourceError", "open_here", "open_isolated", "open_source"]
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
 _WEBCAM = re.compile(r"[0-9]+|/dev/video\d+")
@@ -30,7 +30,13 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def open_source(
-    source: str, *, fps: float, loop: bool = True, realtime: bool = True, networks: Sequence[Network] = ()
+    source: str,
+    *,
+    fps: float,
+    loop: bool = True,
+    realtime: bool = True,
+    link: Link = Link(),
+    networks: Sequence[Network] = (),
 ) -> FrameSource:
     """The source that ``source`` names; nothing is opened before its frames are asked for.
 
@@ -41,11 +47,19 @@ def open_source(
         networks: where a guarded source may lead.
 
     Raises:
-        ConfigError: no such file, or not a source.
+        ConfigError: no such file, or not a source; or it cannot be read over UDP on this system.
     """
     text = source.strip()
     if text.startswith(GUARDED):
         return _guarded(text, fps, networks)
+    if link.transport == "udp" and text.lower().startswith("rtsp://"):
+        return _over_udp(text, fps, link)
+    return open_here(text, fps=fps, loop=loop, realtime=realtime, link=link)
+
+
+def open_here(source: str, *, fps: float, loop: bool = True, realtime: bool = True, link: Link = Link()) -> FrameSource:
+    """As ``open_source``, and always decoded by this process, with the transport that its environment says."""
+    text = source.strip()
     if text.startswith("sim:"):
         return _scene(text, fps)
     if _WEBCAM.fullmatch(text):
@@ -55,11 +69,13 @@ def open_source(
     if text.startswith("file://"):
         text = unquote(urlsplit(text).path)
     elif _URL.match(text):
-        return _stream(text, fps)
+        return _stream(text, fps, link)
     return _path(text, fps, loop=loop, realtime=realtime)
 
 
-def open_isolated(source: str, *, fps: float, networks: Sequence[Network] = ()) -> FrameSource | None:
+def open_isolated(
+    source: str, *, fps: float, link: Link = Link(), networks: Sequence[Network] = ()
+) -> FrameSource | None:
     """The same source, decoded in a process that can be killed.
 
     None where there is no driver that could hang, and on Windows, where nobody can wait for a pipe with a limit.
@@ -72,8 +88,15 @@ def open_isolated(source: str, *, fps: float, networks: Sequence[Network] = ()) 
     if _WEBCAM.fullmatch(text) or (_URL.match(text) and not text.startswith("file://")):
         from workers.capture.sources.isolated import Isolated
 
-        return Isolated(text, fps=fps)
+        return Isolated(text, fps=fps, link=link)
     return None
+
+
+def _over_udp(text: str, fps: float, link: Link) -> FrameSource:
+    isolated = open_isolated(text, fps=fps, link=link)
+    if isolated is None:
+        raise ConfigError("rtsp_transport cannot be udp on Windows", remedy="set it to tcp")
+    return isolated
 
 
 def _guarded(text: str, fps: float, networks: Sequence[Network]) -> FrameSource:
@@ -92,13 +115,13 @@ def _scene(text: str, fps: float) -> FrameSource:
         raise ConfigError(str(error)) from None
 
 
-def _stream(url: str, fps: float) -> FrameSource:
+def _stream(url: str, fps: float, link: Link) -> FrameSource:
     from workers.capture.sources.stream import Stream
 
     scheme = url.partition("://")[0].lower()
     if scheme not in STREAM_SCHEMES:
         raise ConfigError(f"a source cannot be {scheme}://", remedy=f"use one of {', '.join(STREAM_SCHEMES)}")
-    return Stream(url, fps=fps)
+    return Stream(url, fps=fps, link=link)
 
 
 def _path(text: str, fps: float, *, loop: bool, realtime: bool) -> FrameSource:

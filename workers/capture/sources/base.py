@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,21 @@ Picture = NDArray[Any]  # uint8, shape (height, width, 3), BGR
 
 class SourceError(VisionStreamError):
     """A source could not be opened, or broke off. Holds no credentials."""
+
+
+class NoFrames(SourceError):
+    """It is open, and sends no picture."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """How a stream is reached, and for how long its driver is waited for."""
+
+    transport: Literal["tcp", "udp"] = "tcp"  # of the pictures of RTSP
+    # FFmpeg looks at up to 5 s of a stream before it calls it open. Shorter: a camera of one frame a second never is.
+    open_s: float = 10.0
+    # Shorter: one whose key frames are further apart is open, and never seen.
+    read_s: float = 10.0
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Guarded:
                 yield from decoder.frames(stop)
             except SourceError as error:
                 why = self.relay.trouble or error.what.replace(self.relay.url, "it")
-                raise SourceError(f"{self.name}: {why}") from None
+                raise type(error)(f"{self.name}: {why}") from None
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """A source that is decoded in a process of its own, which can be killed: a thread that hangs in a driver cannot.
 
 It costs the memory of a Python with OpenCV (75 MB resident) and a copy of each picture, so it is for cameras whose
-driver has hung before. The child is this module; it ends with its parent.
+driver has hung before, and for those that need an environment of their own: OpenCV takes RTSP's transport from there.
+The child is this module; it ends with its parent.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ import numpy as np
 
 from vision_stream.errors import VisionStreamError
 from vision_stream.redaction import redact_url, register_url
-from workers.capture.sources.base import Frame, SourceError
+from workers.capture.sources.base import Frame, Link, NoFrames, SourceError
 
 CHECK_S = 0.2  # how often one who waits for a picture looks whether to stop
 _HEAD = struct.Struct("=cIIdd")  # kind, height, width (an error: its bytes, 0), captured_at, media_s
-_PICTURE, _ERROR = b"P", b"E"
+_PICTURE, _ERROR, _NO_FRAMES = b"P", b"E", b"N"
 
 
 class _Wanted(msgspec.Struct, frozen=True):
     source: str  # over standard input, as it may hold a password
     fps: float
+    link: Link
     relayed: bool = False
 
 
@@ -37,15 +39,18 @@ class Isolated:
     live = True
     keep_all = False
 
-    def __init__(self, source: str, *, fps: float, relayed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, source: str, *, fps: float, link: Link = Link(), relayed: Mapping[str, str] | None = None
+    ) -> None:
         """
         Args:
             relayed: the process's environment where ``source`` is a relay's address (see ``guarded``).
         """
         register_url(source)
         self.name = redact_url(source)
-        self._wanted = _Wanted(source, fps, relayed is not None)
-        self._environment = relayed
+        self._wanted = _Wanted(source, fps, link, relayed is not None)
+        over_udp = {**os.environ, "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;udp"}
+        self._environment = over_udp if link.transport == "udp" else relayed
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         """Raises SourceError: as the source itself does, or its process ended."""
@@ -71,11 +76,11 @@ class Isolated:
     def _read(self, pipe: IO[bytes], stop: threading.Event) -> Iterator[Frame]:
         while (head := self._take(pipe, _HEAD.size, stop)) is not None:
             kind, height, width, captured_at, media_s = _HEAD.unpack(head)
-            body = self._take(pipe, height if kind == _ERROR else height * width * 3, stop)
+            body = self._take(pipe, height * width * 3 if kind == _PICTURE else height, stop)
             if body is None:
                 return
-            if kind == _ERROR:
-                raise SourceError(body.decode())
+            if kind != _PICTURE:
+                raise NoFrames(body.decode()) if kind == _NO_FRAMES else SourceError(body.decode())
             yield Frame(np.frombuffer(body, np.uint8).reshape(height, width, 3), captured_at, media_s)
 
     def _take(self, pipe: IO[bytes], size: int, stop: threading.Event) -> bytearray | None:
@@ -97,7 +102,7 @@ class Isolated:
 
 def _serve() -> None:
     """Of the child: pictures to standard output, until the parent is gone."""
-    from workers.capture.sources import open_source
+    from workers.capture.sources import open_here
     from workers.capture.sources.stream import Stream
 
     wanted = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Wanted)
@@ -106,8 +111,8 @@ def _serve() -> None:
     os.dup2(2, 1)  # what a library prints must not mix with the pictures
     try:
         # Of a relayed one its relay says why: another look would read formats that this process may not.
-        relayed = Stream(wanted.source, fps=wanted.fps, explains=False) if wanted.relayed else None
-        source = relayed or open_source(wanted.source, fps=wanted.fps)
+        relayed = Stream(wanted.source, fps=wanted.fps, link=wanted.link, explains=False) if wanted.relayed else None
+        source = relayed or open_here(wanted.source, fps=wanted.fps, link=wanted.link)
         for frame in source.frames(threading.Event()):
             height, width = frame.image.shape[:2]
             answer.write(_HEAD.pack(_PICTURE, height, width, frame.captured_at, frame.media_s))
@@ -115,7 +120,8 @@ def _serve() -> None:
             answer.flush()
     except VisionStreamError as error:
         text = error.what.encode()
-        answer.write(_HEAD.pack(_ERROR, len(text), 0, 0.0, 0.0) + text)
+        kind = _NO_FRAMES if isinstance(error, NoFrames) else _ERROR
+        answer.write(_HEAD.pack(kind, len(text), 0, 0.0, 0.0) + text)
         answer.flush()
 
 

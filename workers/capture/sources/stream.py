@@ -1,4 +1,4 @@
-"""A camera behind a URL: RTSP (over TCP), HTTP, or whatever else FFmpeg opens."""
+"""A camera behind a URL: RTSP (over TCP or UDP), HTTP, or whatever else FFmpeg opens."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import cv2
 from vision_stream.redaction import redact_url, register_url
 from workers.capture.pacing import Pace, wait_until
 from workers.capture.probe import Unseen, probe
-from workers.capture.sources.base import Frame, SourceError
+from workers.capture.probe.knock import knock
+from workers.capture.sources.base import Frame, Link, NoFrames, SourceError
 from workers.capture.sources.file import own_fps
 
-# OpenCV reads both when FFmpeg is first used. UDP loses packets, which shows as grey smear; FFmpeg's own lines go
-# past our logs and may quote an address with its password.
+# OpenCV reads the first at each opening, so it cannot differ between the threads of a process: a camera over UDP is
+# decoded in one of its own (see ``open_source``). FFmpeg's own lines go past our logs and may quote an address with its
+# password.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-CAUSE_WITHIN_S = 3.0  # with the 5 s to open it below the 12 s after which a feed speaks of a stall
-CAUSE_HOLDS_S = 600.0  # a look costs 0.4 s of a core. Shorter: cameras behind a dead switch eat what the others need
+CAUSE_WITHIN_S = 3.0  # with ``Link.open_s`` and ``read_s`` below a feed's limit for the first frame
+CAUSE_HOLDS_S = 120.0  # a look costs 0.4 s of a core. Shorter: 50 cameras that refuse us eat what the others need
 UNREADABLE = "FFmpeg cannot read what it sends"
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -34,8 +36,7 @@ class Stream:
         url: str,
         *,
         fps: float,
-        open_timeout_s: float = 5.0,
-        read_timeout_s: float = 5.0,
+        link: Link = Link(),
         explains: bool = True,
     ) -> None:
         """
@@ -46,14 +47,13 @@ class Stream:
         self.name = redact_url(url)
         self._url = url
         self._fps = fps
-        self._open_timeout_s = open_timeout_s
-        self._read_timeout_s = read_timeout_s
+        self._link = link
         self._cause: str | None = None
         self._explains = explains
         self._cause_at = 0.0
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Raises SourceError: it cannot be opened, ended, or sent nothing for the read timeout."""
+        """Raises SourceError: it cannot be opened, or ended; NoFrames: it sent no picture for ``Link.read_s``."""
         capture = self._open()
         try:
             if not capture.isOpened():
@@ -68,8 +68,9 @@ class Stream:
         recorded_fps = own_fps(capture) if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0 else None
         index = -1
         while not stop.is_set():
+            asked = time.monotonic()
             if not capture.grab():
-                raise SourceError(f"{self.name} ended, or sent nothing for {self._read_timeout_s:g} s")
+                raise self._broken(time.monotonic() - asked)
             index += 1
             if recorded_fps is not None:  # a recording behind a URL comes as fast as the network; play it as it was
                 wait_until(started + index / recorded_fps, stop)
@@ -79,11 +80,23 @@ class Stream:
                 if found:
                     yield Frame(image, time.time(), now)
 
+    def _broken(self, waited_s: float) -> SourceError:
+        """OpenCV says only that there is no frame, so the time decides."""
+        if waited_s < self._link.read_s:
+            return SourceError(f"{self.name} ended, or closed the connection")
+        over = " over UDP" if self._link.transport == "udp" else ""
+        return NoFrames(f"{self.name}: no frames{over} for {self._link.read_s:g} s")
+
     def _why(self) -> str:
-        """OpenCV says only that it failed. Looked up again from time to time, as that costs a process."""
+        """OpenCV says only that it failed. Another look is kept for a while, as it costs a process."""
+        within_s = min(CAUSE_WITHIN_S, self._link.open_s)
+        unreachable = knock(self._url, within_s=within_s)
+        if unreachable is not None:
+            self._cause = None
+            return unreachable
         now = time.monotonic()
         if self._cause is None or now - self._cause_at > CAUSE_HOLDS_S:
-            found = probe(self._url, timeout_s=CAUSE_WITHIN_S)
+            found = probe(self._url, timeout_s=within_s, transport=self._link.transport)
             self._cause = found.cause if isinstance(found, Unseen) else "another look finds it"
             self._cause_at = now
         return self._cause
@@ -91,7 +104,7 @@ class Stream:
     def _open(self) -> cv2.VideoCapture:
         # Without CAP_FFMPEG *and* both timeouts OpenCV waits 30 s, whatever is set later.
         options = [
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._open_timeout_s * 1000)),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._read_timeout_s * 1000)),
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._link.open_s * 1000)),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._link.read_s * 1000)),
         ]
         return cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
