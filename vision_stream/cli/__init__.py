@@ -19,6 +19,7 @@ COMMANDS = (
     "run",
     "capture",
     "cameras",
+    "discover",
     "gateway",
     "mqtt",
     "broker",

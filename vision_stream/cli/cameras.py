@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from vision_stream.cli.tables import as_table
 
 if TYPE_CHECKING:
     from vision_stream.settings import CameraSettings
@@ -97,18 +99,7 @@ def _print(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if not rows:
         print("there is no camera; write some into config/cameras.yaml")
         return
-    table = [[name.upper() for name in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(value) or "-"
-    return str(value) if value not in (None, "") else "-"
+    print(as_table(rows))
 
 
 def register(app: typer.Typer) -> None:
