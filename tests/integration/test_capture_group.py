@@ -20,6 +20,7 @@ from tests.conftest import SettingsMaker
 from tests.waiting import eventually
 from vision_stream import topics
 from vision_stream.background import Background
+from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraCommand, CameraStatus, Detection, decode, encode
 from vision_stream.settings import Settings
 
@@ -69,7 +70,7 @@ class Street:
         return self.workers[-1]
 
     async def command(self, command: CameraCommand) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=list(self.settings.kafka.bootstrap_servers))
+        producer = AIOKafkaProducer(**client_options(self.settings.kafka))
         await producer.start()
         topic = self.settings.kafka.topics.camera_commands.name
         await producer.send_and_wait(topic, encode(command), key=command.camera_id.encode())
@@ -80,7 +81,7 @@ class Street:
         consumer = AIOKafkaConsumer(
             names.detection_results.name,
             names.camera_status.name,
-            bootstrap_servers=list(self.settings.kafka.bootstrap_servers),
+            **client_options(self.settings.kafka),
             auto_offset_reset="earliest",
         )
         await consumer.start()
