@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
+from vision_stream.api_networks import Resolve
 from vision_stream.messages import (
     Alert,
     Assessed,
     Box,
     CameraAssessment,
+    CameraCommand,
     CameraStatus,
     DetectedObject,
     Detection,
@@ -29,8 +33,10 @@ from vision_stream.stores.cache import MemoryCache
 from vision_stream.stores.evidence import MemoryEvidence
 from vision_stream.stores.frames import MemoryFrames
 from vision_stream.stores.open import Stores
+from workers.gateway.desk import Desk, Keeper
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
+from workers.gateway.roster import Roster
 from workers.gateway.server import build, serving
 
 NOW = 1_800_000_000.0
@@ -138,13 +144,45 @@ class Gateway:
     app: web.Application
 
 
+class MemoryCommands:
+    """A ``Keeper`` whose commands are its ``kept``."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, CameraCommand] = {}
+
+    async def put(self, command: CameraCommand) -> None:
+        self.kept[command.camera_id] = command
+
+    async def remove(self, camera_id: str) -> None:
+        del self.kept[camera_id]
+
+
+async def no_name_is_known(host: str) -> Sequence[str]:
+    """Resolves addresses only."""
+    return [str(ip_address(host))]
+
+
 @asynccontextmanager
-async def a_gateway(*, hub: Hub | None = None, behind_s: float = 10.0, **settings: Any) -> AsyncIterator[Gateway]:
-    """Listening on a free loopback port; ``settings`` are those of the section ``gateway``."""
+async def a_gateway(
+    *,
+    hub: Hub | None = None,
+    behind_s: float = 10.0,
+    cameras: Sequence[Mapping[str, Any]] = (),
+    keeper: Keeper | None = None,
+    resolve: Resolve = no_name_is_known,
+    clock: Callable[[], float] = time.monotonic,
+    **settings: Any,
+) -> AsyncIterator[Gateway]:
+    """Listening on a free loopback port; ``settings`` are those of the section ``gateway``.
+
+    With a ``keeper`` cameras are started and stopped over it; ``clock`` tells their rate.
+    """
     hub, readiness = hub if hub is not None else Hub(), Readiness()
     stores = Stores(MemoryEvidence(), MemoryFrames(), MemoryCache())
-    made = Settings.model_validate({"gateway": {"port": 0, **settings}})
-    app = build(made, hub, stores, readiness=readiness, behind_s=behind_s)
+    made = Settings.model_validate({"gateway": {"port": 0, **settings}, "cameras": {"cameras": cameras}})
+    roster = Roster(made.cameras.cameras, hub)
+    desk = Desk(made, roster, keeper, commands={}, resolve=resolve, clock=clock) if keeper is not None else None
+    app = build(made, hub, stores, roster=roster, desk=desk, readiness=readiness, behind_s=behind_s)
     async with serving(app) as at, ClientSession(at.url) as client:
         yield Gateway(hub, stores, readiness, at.url, client, app)
 

@@ -12,20 +12,24 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
-from tests.gateway_parts import a_detection, a_gateway, a_status, an_alert, an_assessment
+from tests.gateway_parts import MemoryCommands, a_detection, a_gateway, a_status, an_alert, an_assessment
 from workers.gateway.openapi import document
 
 TOKEN = "a-token-of-the-contract"
 schema = schemathesis.openapi.from_dict(document())
 operations = {result.ok().label: result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)}
-CAN_BE_WRONG = ("GET /api/v1/alerts", "POST /login")  # the others take nothing, or any text
+CAN_BE_WRONG = ("GET /api/v1/alerts", "POST /login", "POST /api/v1/cameras")  # the others take nothing, or any text
 CASES = [
     *((label, GenerationMode.POSITIVE) for label in operations),
     *((label, GenerationMode.NEGATIVE) for label in CAN_BE_WRONG),
 ]
 
 
-@pytest.fixture(scope="module", params=[None, TOKEN], ids=["open", "with a token"])
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"token": TOKEN, "keeper": MemoryCommands()}],
+    ids=["open", "with a token, and control of cameras"],
+)
 def gateway(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]]]:
     """Its URL and what opens it; in a thread, as schemathesis blocks. It knows one camera."""
     loop, up, url = asyncio.new_event_loop(), threading.Event(), ""
@@ -33,7 +37,8 @@ def gateway(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str
 
     async def serve() -> None:
         nonlocal url
-        async with a_gateway(token=request.param) as gateway:
+        cameras = [{"id": "cam-01", "source": "sim:quiet"}]
+        async with a_gateway(cameras=cameras, **request.param) as gateway:
             await gateway.hub.detection(a_detection())
             await gateway.hub.status(a_status())
             await gateway.hub.assessment(an_assessment())
@@ -47,7 +52,7 @@ def gateway(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str
     thread.start()
     try:
         assert up.wait(20)
-        yield url, {"Authorization": f"Bearer {request.param}"} if request.param else {}
+        yield url, {"Authorization": f"Bearer {TOKEN}"} if request.param else {}
     finally:
         loop.call_soon_threadsafe(done.set)
         thread.join(20)
@@ -73,10 +78,11 @@ def test_every_answer_is_one_that_the_document_has(gateway, label: str, mode: Ge
 
 
 def test_all_paths_that_the_gateway_serves_are_in_the_document():
-    from workers.gateway import dashboard, health, rest
+    from workers.gateway import control, dashboard, health, rest
     from workers.gateway.health import Readiness
 
-    served = {(r.path, r.method.lower()) for r in (*rest.routes(), *health.routes(Readiness()), *dashboard.routes())}
+    routes = (*rest.routes(), *control.routes(), *health.routes(Readiness()), *dashboard.routes())
+    served = {(route.path, route.method.lower()) for route in routes}
     told = {(path, method) for path, methods in document()["paths"].items() for method in methods}
 
     assert served - told == {("/", "get"), ("/favicon.ico", "get")}  # the page, for people

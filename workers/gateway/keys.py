@@ -9,12 +9,14 @@ from aiohttp import web
 from vision_stream.settings import Settings
 from vision_stream.stores.open import Stores
 from workers.gateway.access import Access
+from workers.gateway.desk import Desk
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
 from workers.gateway.roster import Roster
 
 SETTINGS = web.AppKey("settings", Settings)
 HUB = web.AppKey("hub", Hub)
+DESK = web.AppKey("desk", Desk)  # only where cameras are started and stopped over the API
 ROSTER = web.AppKey("roster", Roster)
 STORES = web.AppKey("stores", Stores)
 ACCESS = web.AppKey("access", Access)

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from vision_stream import __version__
+from workers.gateway.control import Commanded
 from workers.gateway.dashboard import Login
+from workers.gateway.desk import Wanted
 from workers.gateway.health import Ready
 from workers.gateway.protocol import (
     CamerasChanged,
@@ -22,7 +24,7 @@ from workers.gateway.protocol import (
 )
 from workers.gateway.rest import DEFAULT_ALERTS, MAX_ALERTS, Alerts, Cameras, Latest, Problem
 
-TYPES = (Cameras, Latest, Alerts, Problem, Ready, Login)
+TYPES = (Cameras, Latest, Alerts, Problem, Ready, Login, Wanted, Commanded)
 SOCKET_TYPES = (Subscribe, Unsubscribe, Ping, Pong, ConnectionAck, Subscribed, CamerasChanged, ErrorMessage)
 
 REFUSED = {
@@ -63,7 +65,11 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     no_camera = {"404": _json("Nothing of this camera is known.", schema[Problem])}
     picture = {"description": "The newest frame.", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
     return {
-        "/api/v1/cameras": _get("The cameras", {"200": _json("All cameras.", schema[Cameras])}),
+        "/api/v1/cameras": _get("The cameras", {"200": _json("All cameras.", schema[Cameras])})
+        | _change("post", "Watch a camera", schema, takes=Wanted, new=True),
+        "/api/v1/cameras/{camera_id}": _change("delete", "Take back what was commanded", schema),
+        "/api/v1/cameras/{camera_id}/start": _change("post", "Watch a known camera", schema),
+        "/api/v1/cameras/{camera_id}/stop": _change("post", "Do not watch a camera until it is started", schema),
         "/api/v1/cameras/{camera_id}/latest": _get(
             "The newest of one camera", {"200": _json("What is known.", schema[Latest]), **no_camera}, CAMERA
         ),
@@ -117,6 +123,38 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:
 
 def _get(summary: str, responses: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
     return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses | REFUSED}}
+
+
+def _change(
+    method: str, summary: str, schema: dict[Any, dict[str, Any]], *, takes: type | None = None, new: bool = False
+) -> dict[str, Any]:
+    """A request that starts, stops or forgets a camera; of one that is there unless it ``takes`` a description."""
+    done = _json("It is written down; the camera's messages say what comes of it.", schema[Commanded])
+    refused = {
+        "400": _json("No JSON, or not this one.", schema[Problem]),
+        "403": {
+            "description": "gateway.camera_control is off, a page of another origin asks, or the API may not name "
+            "this source; `code` says which.",
+            "content": {"application/json": {"schema": schema[Problem]}, "text/plain": {}},
+        },
+        "404": _json("No such camera.", schema[Problem]),
+        "409": _json("The camera or its source is known, or there are too many.", schema[Problem]),
+        "415": _json("Another content type.", schema[Problem]),
+        "429": _json("Too many commands in a minute.", schema[Problem]),
+        "503": _json("The command was not confirmed in time.", schema[Problem]),
+    }
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "parameters": [] if takes else [CAMERA],
+        "responses": REFUSED | refused | ({"201": done} if new else {}),
+    }
+    if method == "delete":
+        operation["responses"]["204"] = {"description": "It is as configured again, or not known any more."}
+    else:
+        operation["responses"]["200"] = done
+        body = schema[takes] if takes else {"type": "object", "maxProperties": 0}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return {method: operation}
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from vision_stream.config import Loaded, load
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import open_stores
+from workers.gateway.desk import Desk
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
 from workers.gateway.roster import Roster, follow
@@ -50,12 +51,15 @@ async def serve(
     metrics.count_tasks("gateway")
     hub, readiness, stores = Hub(), Readiness(), open_stores(settings)
     roster = Roster(settings.cameras.cameras, hub)
+    desk = await _desk(settings, roster) if settings.gateway.camera_control else None
     background = Background()
     background.spawn(live.follow_sighup(settings, reload), name="SIGHUP")
     if configured is not None:
         background.spawn(follow(configured, roster), name="config/cameras.yaml is followed")
+    if desk is not None:
+        background.spawn(_follow_commands(settings, desk), name="camera commands are followed")
     try:
-        async with serving(build(settings, hub, stores, roster=roster, readiness=readiness)) as at:
+        async with serving(build(settings, hub, stores, roster=roster, desk=desk, readiness=readiness)) as at:
             if on_ready is not None:
                 on_ready(at)
             _log.info("gateway serves", url=at.url, token_needed=settings.gateway.token is not None)
@@ -64,6 +68,16 @@ async def serve(
         await background.close()
         await stores.close()
         await tracing.stop()
+
+
+async def _desk(settings: Settings, roster: Roster) -> Desk:
+    module = await asyncio.to_thread(importlib.import_module, "workers.gateway.kafka_commands")
+    return Desk(settings, roster, module.KafkaCommands(settings.kafka))
+
+
+async def _follow_commands(settings: Settings, desk: Desk) -> None:
+    module = await asyncio.to_thread(importlib.import_module, "workers.capture.commands")
+    await module.follow(settings.kafka, desk.learn)
 
 
 async def _tail(settings: Settings, hub: Hub, readiness: Readiness) -> None:

@@ -27,6 +27,7 @@ from vision_stream.settings import CameraSettings
 from workers.gateway import keys
 from workers.gateway.board import CameraView
 from workers.gateway.health import NO_STORE
+from workers.gateway.roster import Roster
 
 DEFAULT_ALERTS = 100
 MAX_ALERTS = 1000
@@ -54,11 +55,14 @@ class CameraSummary(Struct, frozen=True, kw_only=True):
     assessed_at: float | None
     open_alerts: int
     zones: tuple[Zone, ...] = ()  # as they are configured now
+    known_by: Literal["configuration", "api", "messages"]  # who describes it; messages: nobody, it was heard of
+    watched: bool  # whether it should be; by nobody described: False
 
 
 class Cameras(Struct, frozen=True, kw_only=True):
     server_time: float
     cameras: tuple[CameraSummary, ...]
+    control: bool = False  # whether cameras are started and stopped over this API
 
 
 class Latest(Struct, frozen=True, kw_only=True):
@@ -95,13 +99,13 @@ def routes() -> list[web.RouteDef]:
 async def cameras(request: web.Request) -> web.Response:
     """Those of config/cameras.yaml, and those that were heard of."""
     views = {view.camera_id: view for view in request.app[keys.HUB].board.views()}
-    configured = request.app[keys.ROSTER].cameras
-    summaries = tuple(_summary(name, views.get(name), configured.get(name)) for name in sorted({*views, *configured}))
-    return answer(Cameras(server_time=time.time(), cameras=summaries))
+    roster = request.app[keys.ROSTER]
+    summaries = tuple(_summary(name, views.get(name), roster) for name in sorted({*views, *roster.cameras}))
+    return answer(Cameras(server_time=time.time(), cameras=summaries, control=keys.DESK in request.app))
 
 
-def _summary(camera_id: str, view: CameraView | None, configured: CameraSettings | None) -> CameraSummary:
-    view = view or CameraView(camera_id)
+def _summary(camera_id: str, view: CameraView | None, roster: Roster) -> CameraSummary:
+    view, configured = view or CameraView(camera_id), roster.cameras.get(camera_id)
     disabled = view.status is None and configured is not None and not configured.enabled
     return CameraSummary(
         camera_id=camera_id,
@@ -115,6 +119,8 @@ def _summary(camera_id: str, view: CameraView | None, configured: CameraSettings
         assessed_at=view.assessment.times.joined_at if view.assessment is not None else None,
         open_alerts=sum(alert.state != "resolved" for alert in view.alerts),
         zones=_zones(configured),
+        known_by="messages" if configured is None else "configuration" if camera_id in roster.configured else "api",
+        watched=configured is not None and configured.enabled,
     )
 
 

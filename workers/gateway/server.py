@@ -17,8 +17,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from vision_stream.errors import ConfigError
 from vision_stream.settings import Settings
 from vision_stream.stores.open import Stores
-from workers.gateway import dashboard, health, keys, rest, websocket
+from workers.gateway import control, dashboard, health, keys, rest, websocket
 from workers.gateway.access import Access, check_exposure
+from workers.gateway.desk import Desk
 from workers.gateway.health import Readiness
 from workers.gateway.hub import Hub
 from workers.gateway.roster import Roster
@@ -52,6 +53,7 @@ def build(
     stores: Stores,
     *,
     roster: Roster | None = None,
+    desk: Desk | None = None,
     readiness: Readiness | None = None,
     behind_s: float = websocket.BEHIND_S,
 ) -> web.Application:
@@ -59,6 +61,7 @@ def build(
 
     Args:
         roster: the cameras as they change; None: those of ``settings``, for good.
+        desk: starts and stops cameras; None: nobody may.
     Raises:
         ConfigError: others could reach it, and no token is set.
     """
@@ -67,6 +70,8 @@ def build(
     app[keys.SETTINGS] = settings
     app[keys.HUB] = hub
     app[keys.ROSTER] = roster if roster is not None else Roster(settings.cameras.cameras, hub)
+    if desk is not None:
+        app[keys.DESK] = desk
     app[keys.STORES] = stores
     app[keys.ACCESS] = Access(settings.gateway)
     app[keys.READINESS] = readiness if readiness is not None else Readiness()
@@ -80,6 +85,7 @@ def build(
             *dashboard.routes(),
             *health.routes(app[keys.READINESS]),
             *rest.routes(),
+            *control.routes(),
             web.get("/ws", websocket.handle),
             web.static(OPEN_PREFIX, STATIC),
         ]
