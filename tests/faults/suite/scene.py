@@ -160,7 +160,8 @@ def settings_of(
     setting: Setting, kafka: KafkaBroker, redis: RedisServer | None, *, partitions: int | None = None
 ) -> Settings:
     """``partitions``: others than the setting's."""
-    names = set(type(Settings().kafka.topics).model_fields) - {"camera_commands"}  # an older version knows no such topic
+    unknown = {"camera_commands"}  # to older versions
+    names = set(type(Settings().kafka.topics).model_fields) - unknown
     return Settings.model_validate(
         {
             "enable_kafka_streaming": True,
