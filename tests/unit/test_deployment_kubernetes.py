@@ -73,7 +73,19 @@ def test_a_cluster_has_a_capture_for_each_group_of_cameras():
     assert groups == ["capture-north", "capture-south"]
     maps = [next(v for v in ours("cluster")[g]["volumes"] if v["name"] == "cameras") for g in groups]
     assert len({m["configMap"]["name"] for m in maps}) == 2
-    assert all(found[group]["spec"]["strategy"] == {"type": "Recreate"} for group in groups)
+
+
+def test_the_pods_of_a_group_share_its_cameras_and_one_group_alone_has_those_of_the_api():
+    found = {name: spec for name, spec in of_kind("cluster", "Deployment").items() if name.startswith("capture-")}
+    containers = {name: each["spec"]["template"]["spec"]["containers"][0] for name, each in found.items()}
+    labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in found.items()}
+
+    assert all(each["spec"]["replicas"] == 2 for each in found.values())
+    assert all(each["command"][-2:] == ["--group", "$(CAMERA_GROUP)"] for each in containers.values())
+    (names,) = {each["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] for each in containers.values()}
+    assert names == "metadata.labels['vision-stream/cameras']"
+    assert [each["vision-stream/cameras"] for each in labels.values()] == ["north", "south"]
+    assert [each.get("args") for each in containers.values()] == [None, ["--no-api-cameras"]]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
