@@ -220,17 +220,20 @@ async def watch(count: int, film: Path, seconds: float) -> dict[str, float]:
         a_worker(film, listener, detector=detector, inference=inference, camera=f"cam-{number:03}", fps=FPS)
         for number in range(count)
     ]
-    began, cpu_before = time.time(), time.process_time()
-    await for_a_while(workers, WARM_UP_S + seconds, spread_s=1 / FPS)
-    cpu_s, wall_s = time.process_time() - cpu_before, time.time() - began
+    watching = asyncio.ensure_future(for_a_while(workers, WARM_UP_S + seconds + 1, spread_s=1 / FPS))
+    await asyncio.sleep(WARM_UP_S)
+    began = time.time()
+    with Meter() as meter:
+        await asyncio.sleep(seconds)
+    ages = [came - each.times.captured_at for came, each in listener.detections if began <= came < began + seconds]
+    spent = meter.spent(len(ages))
+    await watching
     inference.close()
-    from_here, until = began + WARM_UP_S, began + WARM_UP_S + seconds - 1
-    ages = [came - each.times.captured_at for came, each in listener.since(from_here) if came <= until]
     return {
-        "looked_at": round(min(1.0, len(ages) / (count * FPS * (until - from_here))), 3),
+        "looked_at": round(min(1.0, spent.frames / (count * FPS * seconds)), 3),
         "age_p50_s": round(percentile(ages, 0.5), 3),
         "age_p95_s": round(percentile(ages, 0.95), 3),
-        "cores": round(cpu_s / wall_s, 2),
+        "cpu_ms": round(spent.cpu_ms, 1),
         "peak_mb": round(peak_mb()),
     }
 
@@ -282,7 +285,7 @@ async def _kafka(effort: Effort, directory: Path) -> dict[str, float]:
     async with KafkaBroker() as broker, RedisServer() as redis:
         environ = {
             "ALGO_ENABLE_KAFKA_STREAMING": "true",
-            "ALGO_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+            "ALGO_KAFKA_BOOTSTRAP_SERVERS": ",".join(broker.bootstrap_servers),
             "ALGO_REDIS_URL": redis.url,
         }
         settings = config.load(environ=environ)

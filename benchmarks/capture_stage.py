@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,10 +60,6 @@ class Listener:
 
     async def status(self, status: CameraStatus, /) -> None:
         pass
-
-    def since(self, at: float) -> list[tuple[float, Detection]]:
-        """Of the frames that were read since ``at``."""
-        return [(came, each) for came, each in self.detections if each.times.captured_at >= at]
 
 
 @dataclass(frozen=True)
@@ -141,9 +137,11 @@ async def for_a_while(workers: Sequence[CaptureWorker], seconds: float, *, sprea
 
 
 def peak_mb() -> float:
-    """The most memory that this process has had."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1000)
+    """The most memory that this process has had; Linux counts in what ``getrusage`` says that of the parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1000  # type: ignore[index]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def percentile(values: Sequence[float], share: float) -> float:

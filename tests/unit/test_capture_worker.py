@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ from tests.waiting import eventually
 from vision_stream import metrics
 from vision_stream.errors import ConfigError
 from vision_stream.messages import CameraStatus, Detection, StoredEvidence, decode, encode
-from vision_stream.settings import CameraSettings, Settings
+from vision_stream.settings import CameraSettings, ClusteringSettings, Settings
 from vision_stream.stores.evidence import MemoryEvidence
 from vision_stream.stores.frames import MemoryFrames
 from workers.capture.detectors import Detector
+from workers.capture.eyes import Eyes
 from workers.capture.inference import Inference
+from workers.capture.sources.base import Frame
 from workers.capture.worker import CaptureWorker
 
 
@@ -124,6 +127,30 @@ async def test_a_cancelled_worker_ends_at_once_and_says_that_the_camera_is_off()
         with pytest.raises(asyncio.CancelledError):
             await work
     assert stage.heard.statuses[-1].state == "disabled"
+
+
+async def test_a_worker_that_has_ended_leaves_no_thread_in_a_decoder(film: str):
+    stage = Stage(film, loop=True)
+    work = asyncio.ensure_future(stage.worker.run())
+    await eventually(lambda: stage.heard.detections)
+    assert readers_of(film) != []
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert readers_of(film) == []
+
+
+def readers_of(source: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == f"read {source}"]
+
+
+def test_the_newest_picture_of_a_fast_camera_is_made_five_times_a_second():
+    eyes = Eyes(ClusteringSettings(), fps=20, inline=False)
+    frames = [
+        Frame(picture, captured_at=1000 + n / 20, media_s=n / 20) for n, picture in enumerate(two_cars_driving(20))
+    ]
+    made = [n for n, frame in enumerate(frames) if eyes.observe(frame, ()).frame_jpeg is not None]
+    assert made == [0, 4, 8, 12, 16]
 
 
 async def test_a_slow_detector_sees_the_newest_frames_and_the_others_are_counted(film: str):

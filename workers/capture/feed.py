@@ -17,13 +17,14 @@ from workers.capture.sources.base import Frame, FrameSource, NoFrames, SourceErr
 from workers.capture.stillness import Stillness
 
 _log = structlog.get_logger(__name__)
+END_S = 1.0  # a decoder needs some 10 ms for a frame; a process has 4.5 s in all
 MAX_ABANDONED = 3  # threads of one camera left hanging in a driver. One more would only hang too
 
 
 @dataclass(frozen=True)
 class FeedPolicy:
     stall_s: float = 12.0  # without a frame; above ``Link.read_s``, as a reader that has not ended by then hangs
-    first_frame_s: float = 25.0  # from its opening; above ``Link.open_s`` and ``read_s`` and the 3 s to see why not
+    first_frame_s: float = 30.0  # from its opening; above ``Link.open_s``, ``read_s`` and the 8 s to see why not
     frozen_s: float | None = None  # with the same picture; None: it may stand still
     first_retry_s: float = 0.5
     max_retry_s: float = 30.0
@@ -100,6 +101,14 @@ class Feed:
             await self._pause(attempt, reason)
             self._reconnecting()
             attempt += 1
+
+    async def close(self) -> None:
+        """Wait for the readers to end, but not for one that hangs. A thread that comes back from its decoder while the
+        interpreter ends would abort the process."""
+        for _ in range(100):
+            if not any(reader.alive for reader in self._abandoned):
+                return
+            await asyncio.sleep(END_S / 100)
 
     def newer(self) -> Frame | None:
         """A frame that has come since the last one was yielded, and replaces it; None: that is the newest."""

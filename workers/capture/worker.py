@@ -106,6 +106,7 @@ class CaptureWorker:
                     await relay.start(partial(self._handle, frame))
         finally:
             await background.close()
+            await self._feed.close()
             if not isinstance(sys.exception(), Exception):  # broke off: the gauge stays, grows old and wakes somebody
                 self._counts.end()
             if self.last_words is not None:
@@ -134,12 +135,13 @@ class CaptureWorker:
         with tracing.step("describe"):
             seen = await self._inference.afterwards(self._eyes.observe, frame, look.objects)
         with tracing.step("keep pictures"):
-            detection, _ = await asyncio.gather(
-                self._detection(look, seen),
-                self._frames.put(self.camera_id, seen.frame_jpeg, ttl_s=self._frame_ttl_s),
-            )
+            detection, _ = await asyncio.gather(self._detection(look, seen), self._keep_newest(seen.frame_jpeg))
         with structlog.contextvars.bound_contextvars(request_id=detection.detection_id):
             await self._tell(frame, detection)
+
+    async def _keep_newest(self, jpeg: bytes | None) -> None:
+        if jpeg is not None:
+            await self._frames.put(self.camera_id, jpeg, ttl_s=self._frame_ttl_s)
 
     async def _tell(self, frame: Frame, detection: Detection) -> None:
         tracing.note(request_id=detection.detection_id, objects=len(detection.objects), groups=len(detection.groups))
