@@ -83,8 +83,10 @@ def _cameras(settings: Settings, sources: list[str], named: list[str], fps: floa
         ConfigError: there is none, one is named twice, or a --camera is not ID=SOURCE.
     """
     from vision_stream.settings import CameraSettings
-    from workers.capture.run import chosen_cameras
+    from workers.capture.run import chosen_cameras, watched
 
+    if not sources and not named and settings.gateway.camera_control:  # the API starts some, where there is none yet
+        return watched(settings.cameras.cameras, None, fps)
     if not sources and not named:
         return chosen_cameras(settings, None, None, fps)
     given = {} if fps is None else {"fps": fps}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,6 @@ from pathlib import Path
 import structlog
 
 from vision_stream import tracing
-from vision_stream.background import Background
 from vision_stream.config import Loaded
 from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.reloading import following
@@ -23,22 +22,22 @@ from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.open import Stores, open_stores
 from workers.audience import Audience
 from workers.capture.detectors import open_detector
-from workers.capture.fleet import Fleet
 from workers.capture.inference import Inference
-from workers.capture.reloading import changed_cameras
-from workers.capture.run import watched
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
+from workers.gateway.desk import Desk
 from workers.gateway.hub import Hub
 from workers.gateway.roster import Roster
 from workers.gateway.server import build, serving
 from workers.mqtt.beside import telling
+from workers.standalone.cameras import Cameras
+from workers.standalone.kept_commands import KeptCommands
 from workers.standalone.pipeline import Pipeline
 
 _log = structlog.get_logger(__name__)
 
 DRAIN_SLACK_S = 2.0  # past the last task's deadline
-Taker = Callable[[tuple[CameraSettings, ...]], None]  # is told the configuration's cameras when they have changed
+KEPT_COMMANDS = "camera_commands.json"  # in data_dir
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,9 @@ async def run(
     stores, inference = open_stores(settings), Inference()
     configured_now = settings.cameras.cameras if plan.follows else plan.cameras
     roster, told = Roster(configured_now, hub), Told(hub, summary)
-    takers: list[Taker] = [roster.take]
+    kept = KeptCommands(Path(settings.data_dir) / KEPT_COMMANDS) if settings.gateway.camera_control else None
+    desk = Desk(settings, roster, kept, commands=kept.commands) if kept is not None else None
+    cameras = Cameras(configured_now, roster, kept, configured if plan.follows else None, plan.fps)
     scheduler = LLMScheduler(
         settings.llm,
         settings.kafka.scheduler,
@@ -133,19 +134,19 @@ async def run(
     pipeline = Pipeline(settings, scheduler, told, stores.cache)
     try:
         async with AsyncExitStack() as stack:
-            at = await stack.enter_async_context(serving(build(settings, hub, stores, roster=roster)))
+            at = await stack.enter_async_context(serving(build(settings, hub, stores, roster=roster, desk=desk)))
             await stack.enter_async_context(asyncio.timeout(plan.seconds))
             on_ready(f"{at.url}/")
             if settings.mqtt.enabled:
                 sink = await stack.enter_async_context(telling(settings, configured_now, only_these=True))
                 told.also(sink)
-                takers.append(sink.configure)
+                cameras.takers.append(sink.configure)
             await scheduler.start()
             if configured is not None:
                 await stack.enter_async_context(following(configured, scheduler.reload))
             await pipeline.start()
-            cameras = asyncio.ensure_future(_cameras(settings, plan, inference, stores, pipeline, takers, configured))
-            await ending.until_told(cameras)
+            watching = asyncio.ensure_future(_watch(cameras, settings, plan, inference, stores, pipeline))
+            await ending.until_told(watching)
     except TimeoutError:
         if plan.seconds is None:
             raise
@@ -158,14 +159,8 @@ async def run(
     return ending.code, summary
 
 
-async def _cameras(
-    settings: Settings,
-    plan: Plan,
-    inference: Inference,
-    stores: Stores,
-    pipeline: Pipeline,
-    takers: Sequence[Taker],
-    configured: Callable[[], Loaded] | None,
+async def _watch(
+    cameras: Cameras, settings: Settings, plan: Plan, inference: Inference, stores: Stores, pipeline: Pipeline
 ) -> None:
     """All cameras to their ends, and their tasks to their outcomes; one that breaks off does not end the others."""
     detector = await inference.run(open_detector, settings.model)
@@ -182,30 +177,10 @@ async def _cameras(
             loop=plan.loop,
         )
 
-    fleet, background = Fleet(hire), Background()
-    try:
-        fleet.start(plan.cameras)
-        if plan.follows and configured is not None:
-            background.spawn(_follow(configured, plan, takers, fleet), name="config/cameras.yaml is followed")
-        await fleet.until_all_ended()
-    finally:
-        await background.close()
-        await fleet.close()
+    failures = await cameras.watch(hire)
     await _drain(pipeline, settings)
-    if fleet.failures:
-        raise fleet.failures[0]
-
-
-async def _follow(
-    configured: Callable[[], Loaded],
-    plan: Plan,
-    takers: Sequence[Taker],
-    fleet: Fleet,
-) -> None:
-    async for cameras in changed_cameras(configured):
-        for take in takers:
-            take(cameras)
-        await fleet.apply(watched(cameras, None, plan.fps))
+    if failures:
+        raise failures[0]
 
 
 async def _drain(pipeline: Pipeline, settings: Settings) -> None:
