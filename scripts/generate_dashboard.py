@@ -277,15 +277,16 @@ ROWS = (
                 "Tokens",
                 "sum by (direction) (rate(vision_stream_llm_tokens_total[$__rate_interval]))",
                 "{{direction}}",
-                width=12,
+                width=8,
             ),
+            percentiles("What a worker finds of a key, to the others", "vision_stream_key_news_seconds", width=8),
             Panel(
                 "Spend a day, at the last hour's rate",
                 (
                     Query("vision_stream:llm_spend_per_day:rate1h", "spend"),
                     Query("vision_stream:llm_budget_per_day", "budget"),
                 ),
-                width=12,
+                width=8,
                 about="By llm.prices, else by those of prometheus/rules/recording.yml, which has the budget too.",
             ),
         ),

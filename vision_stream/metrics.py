@@ -136,6 +136,12 @@ key_success_rate = Gauge(
     "Share of a key's calls in the last 5 minutes that got an answer. Below 0.95: look at it.",
     ["key"],
 )
+key_news = Histogram(
+    "vision_stream_key_news_seconds",
+    "From when another worker found that an API key fails or works again to when this one knew it. "
+    "Above 0.1 s: this worker, the other or Kafka is too busy; their clocks count too.",
+    buckets=FAST,
+)
 keys_available = Gauge("vision_stream_keys_available", "API keys that are neither cooling nor disabled.")
 
 # Results

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from vision_stream import metrics
 from vision_stream.llm.cooldowns import ALL_KEYS, SHED_ROW, Cooldown, CooldownBoard, fingerprint, operator_row
 from vision_stream.llm.pool import KeyPool
 from vision_stream.settings import KeySettings
@@ -26,6 +27,7 @@ class Sharing:
         self._told_at: dict[str, float] = {}
         self._read_at = 0.0
         self._failing = False
+        self._since = time.time()
         self.shed_below = 0  # tasks of a lower priority are not called, by an operator's word
         self.set_keys(keys)
 
@@ -86,6 +88,8 @@ class Sharing:
     def _apply_row(self, key_id: str, row: Cooldown, now: float) -> None:
         if row.at == self._told_at.get(key_id):
             return  # our own report
+        if row.at >= self._since:
+            metrics.key_news.observe(max(0.0, time.time() - row.at))
         if row.disabled:
             if self._pool.disable(key_id, row.reason):
                 _log.error("API key is disabled, as another worker found", key=key_id, reason=row.reason)
