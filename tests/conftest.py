@@ -6,8 +6,8 @@
     private_kafka, private_redis  of this test alone, for one that kills them
     chromium                      path of the browser
 
-A test marked ``ultralytics``, ``mqtt`` or ``browser`` is skipped where that part is absent, and fails where ``CI`` is
-set.
+A test marked ``ultralytics``, ``mqtt``, ``browser`` or ``rtsp`` is skipped where that part is absent, and fails where
+``CI`` is set.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import pytest
 import redis as redis_client
 from aiokafka.admin import AIOKafkaAdminClient
 
+from tests.rtsp_cameras import has_rtsp_server
 from vision_stream.broker import KafkaBroker
 from vision_stream.redis_server import RedisServer
 from vision_stream.settings import ROLES, Role, Settings
@@ -56,6 +57,7 @@ PARTS: dict[str, tuple[Callable[[], object], str]] = {
     "ultralytics": (_has_ultralytics, "ultralytics is not installed (`make test ARGS=--yolo` installs it, 6 GB)"),
     "mqtt": (find_mosquitto, "there is no mosquitto (Debian's package is `mosquitto`)"),
     "browser": (find_chromium, "there is no Chromium on the PATH (Debian's package is `chromium`)"),
+    "rtsp": (has_rtsp_server, "GStreamer's RTSP server is absent (Debian's packages: see .ci/run)"),
 }
 
 

@@ -21,13 +21,18 @@ class StatusTeller:
         self._sink = sink
         self._clock = clock
         self._last: CameraStatus | None = None
+        self._told: tuple[CameraState, str] | None = None  # as ``change`` got it: it is asked with each frame
 
     async def change(self, state: CameraState, reason: str) -> None:
-        """Tell of it if it is news; the same state again with another reason is none."""
-        if self._last is not None and self._last.state == state:
+        """Tell of it if it is news: another state, or another reason for the same one, which is since when it was."""
+        if self._told == (state, reason):
             return
+        self._told = (state, reason)
         now = self._clock()
-        self._last = CameraStatus(camera_id=self._camera_id, state=state, reason=mask(reason)[:500], since=now, at=now)
+        since = self._last.since if self._last is not None and self._last.state == state else now
+        self._last = CameraStatus(
+            camera_id=self._camera_id, state=state, reason=mask(reason)[:500], since=since, at=now
+        )
         _log.info("camera is " + state, camera=self._camera_id, reason=self._last.reason or None)
         await self._sink.status(self._last)
 

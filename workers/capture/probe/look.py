@@ -40,7 +40,7 @@ def _stream(wanted: Wanted) -> Seen | Unseen:
         return Unseen(unreachable)
     if wanted.transport == "udp" and isinstance(_film(wanted.source, wanted.timeout_s), Seen):
         # What a firewall or NAT does: the session is agreed upon over TCP, and its pictures never arrive.
-        return Unseen(f"seen over TCP only: set rtsp_transport to tcp, or let its UDP through ({found.cause})")
+        return Unseen("seen over TCP, not over UDP, which a firewall may stop: set rtsp_transport to tcp")
     return found
 
 

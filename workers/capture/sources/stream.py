@@ -70,7 +70,7 @@ class Stream:
         while not stop.is_set():
             asked = time.monotonic()
             if not capture.grab():
-                raise self._broken(time.monotonic() - asked)
+                raise self._broken(time.monotonic() - asked, seen=index >= 0)
             index += 1
             if recorded_fps is not None:  # a recording behind a URL comes as fast as the network; play it as it was
                 wait_until(started + index / recorded_fps, stop)
@@ -80,12 +80,14 @@ class Stream:
                 if found:
                     yield Frame(image, time.time(), now)
 
-    def _broken(self, waited_s: float) -> SourceError:
+    def _broken(self, waited_s: float, *, seen: bool) -> SourceError:
         """OpenCV says only that there is no frame, so the time decides."""
         if waited_s < self._link.read_s:
             return SourceError(f"{self.name} ended, or closed the connection")
-        over = " over UDP" if self._link.transport == "udp" else ""
-        return NoFrames(f"{self.name}: no frames{over} for {self._link.read_s:g} s")
+        silence = f"{self.name}: no frames for {self._link.read_s:g} s"
+        if self._link.transport == "udp" and not seen:
+            return NoFrames(f"{silence}: {self._why()}")
+        return NoFrames(silence)
 
     def _why(self) -> str:
         """OpenCV says only that it failed. Another look is kept for a while, as it costs a process."""

@@ -1,0 +1,184 @@
+"""Cameras that are stopped, killed, paused, muted, frozen and started anew, again and again: none is left blind.
+
+RTSP_SEED=7 RTSP_ROUNDS=100 pytest tests/integration/test_rtsp_rounds.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from tests.films import ColourDetector
+from tests.rtsp_cameras import RtspServer
+from tests.waiting import eventually
+from vision_stream.background import Background
+from vision_stream.messages import CameraStatus, Detection
+from vision_stream.settings import CameraSettings, Settings
+from vision_stream.stores.evidence import MemoryEvidence
+from vision_stream.stores.frames import MemoryFrames
+from workers.capture.feed import FeedPolicy
+from workers.capture.inference import Inference
+from workers.capture.sources import Link
+from workers.capture.worker import CaptureWorker
+
+ROUNDS = int(os.environ.get("RTSP_ROUNDS", "20"))
+KINDS = {"north": "h264", "south": "h264", "yard": "jpeg"}
+# As in production (10 s to read, 12 s to stall, 60 s to freeze), only shorter; opening takes 1 to 2 s.
+LINK = Link(open_s=6.0, read_s=0.8)
+POLICY = FeedPolicy(stall_s=1.2, first_frame_s=12.0, frozen_s=1.0, first_retry_s=0.1, max_retry_s=0.4)
+NOTICED_S, BACK_S = 15.0, 30.0  # on a busy machine
+
+pytestmark = pytest.mark.rtsp
+
+
+class Camera:
+    """A server with one camera, and the worker that watches it."""
+
+    def __init__(self, name: str, server: RtspServer) -> None:
+        self.name = name
+        self.server = server
+        self.seen: list[Detection] = []
+        self.statuses: list[CameraStatus] = []
+
+    async def detection(self, detection: Detection, /) -> None:
+        self.seen.append(detection)
+
+    async def status(self, status: CameraStatus, /) -> None:
+        self.statuses.append(status)
+
+    def worker(self, inference: Inference, detector: ColourDetector) -> CaptureWorker:
+        source = self.server.url(self.name)
+        return CaptureWorker(
+            CameraSettings.model_validate({"id": self.name, "source": source, "fps": 5}),
+            Settings(),
+            detector=detector,
+            inference=inference,
+            sink=self,
+            evidence=MemoryEvidence(),
+            frames=MemoryFrames(),
+            policy=POLICY,
+            link=LINK,
+        )
+
+    async def is_noticed(self, told: int) -> CameraStatus:
+        """The first status after ``told`` of them that is not online."""
+        away = await eventually(
+            lambda: [each for each in self.statuses[told:] if each.state != "online"], NOTICED_S, what=f"{self} noticed"
+        )
+        return away[0]
+
+    async def is_seen_from(self, moment: float) -> None:
+        await eventually(
+            lambda: self.seen and self.seen[-1].times.captured_at > moment and self.statuses[-1].state == "online",
+            BACK_S,
+            what=f"{self} is seen again",
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {[(each.state, each.reason) for each in self.statuses[-4:]]}"
+
+
+# --- what befalls a camera: each breaks it, waits until that is noticed, and mends it -----------------------------
+
+Noticed = Callable[[], Awaitable[CameraStatus]]
+
+
+async def stopped(camera: Camera, noticed: Noticed) -> CameraStatus:
+    await camera.server.stop()
+    status = await noticed()
+    await camera.server.start()
+    return status
+
+
+async def killed(camera: Camera, noticed: Noticed) -> CameraStatus:
+    await camera.server.kill()
+    status = await noticed()
+    await camera.server.start()
+    return status
+
+
+async def restarted(camera: Camera, noticed: Noticed) -> CameraStatus:
+    await camera.server.stop()
+    await camera.server.start()
+    return await noticed()
+
+
+async def paused(camera: Camera, noticed: Noticed) -> CameraStatus:
+    camera.server.pause()
+    try:
+        return await noticed()
+    finally:
+        camera.server.resume()
+
+
+async def muted(camera: Camera, noticed: Noticed) -> CameraStatus:
+    await camera.server.tell("mute", camera.name)
+    status = await noticed()
+    await camera.server.tell("play", camera.name)
+    return status
+
+
+async def frozen(camera: Camera, noticed: Noticed) -> CameraStatus:
+    await camera.server.tell("freeze", camera.name)
+    status = await noticed()
+    await camera.server.tell("play", camera.name)
+    return status
+
+
+SAID = {
+    stopped: ("reconnecting", ("ended, or closed the connection", "connection refused")),
+    killed: ("reconnecting", ("ended, or closed the connection", "connection refused")),
+    restarted: ("reconnecting", ("ended, or closed the connection", "connection refused")),
+    paused: ("stalled", ("no frames for",)),
+    muted: ("stalled", ("no frames for",)),
+    frozen: ("stalled", ("the same picture for 1 s",)),
+}
+
+
+async def befall(camera: Camera, trouble: Callable[[Camera, Noticed], Awaitable[CameraStatus]]) -> None:
+    told, began = len(camera.statuses), time.time()
+    status = await trouble(camera, lambda: camera.is_noticed(told))
+    state, reasons = SAID[trouble]  # type: ignore[index]
+    assert status.state == state, camera
+    assert any(reason in status.reason for reason in reasons), camera
+    assert began <= status.since <= time.time()
+    await camera.is_seen_from(time.time())
+
+
+@asynccontextmanager
+async def watched_cameras() -> AsyncIterator[list[Camera]]:
+    """Each with a server and a worker of its own; all of one detector."""
+    inference, detector, background = Inference(), ColourDetector(), Background()
+    async with AsyncExitStack() as servers:
+        cameras = [
+            Camera(name, await servers.enter_async_context(RtspServer({name: kind}))) for name, kind in KINDS.items()
+        ]
+        for camera in cameras:
+            background.spawn(camera.worker(inference, detector).run(), name=camera.name)
+        try:
+            yield cameras
+        finally:
+            await background.close()
+            inference.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_no_camera_is_left_blind_whatever_befalls_it():
+    seed = int(os.environ.get("RTSP_SEED", time.time_ns() % 100_000))
+    print(f"RTSP_SEED={seed}")
+    chance = random.Random(seed)
+    rounds = [[chance.choice(list(SAID)) for _ in KINDS] for _ in range(ROUNDS)]
+    async with watched_cameras() as cameras:
+        for camera in cameras:
+            await camera.is_seen_from(0.0)
+        for number, troubles in enumerate(rounds):
+            print(number, [each.__name__ for each in troubles])
+            await asyncio.gather(*map(befall, cameras, troubles))
+        assert {each.state for camera in cameras for each in camera.statuses[-1:]} == {"online"}
