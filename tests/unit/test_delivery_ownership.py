@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
+from faust.types.tuples import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_stream.delivery.changelog import collect
-from vision_stream.delivery.ownership import announce, mend
+from vision_stream.app import App
+from vision_stream.delivery.changelog import Table, collect
+from vision_stream.delivery.ownership import FencedRecovery, announce, mend
 from vision_stream.delivery.tenure import Tenure
 from vision_stream.fencing import MARKER, NOBODY, Epoch, Fence
+from vision_stream.settings import Settings
 
 
 class Written(NamedTuple):
@@ -213,3 +216,79 @@ def test_a_row_counts_where_no_higher_number_stands_before_it(written):
         epoch = Epoch(number, 1)
         assert fence.admits(key, epoch.headers()) == (epoch >= highest)
         highest = max(highest, epoch)
+
+
+# Recovery, a fetch at a time
+
+STATE = TP("vision-stream-camera_state-changelog", 0)
+
+
+class Record(NamedTuple):
+    """As aiokafka gives it."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int = 0
+
+
+def written(epoch: Epoch, offset: int, key: bytes, value: bytes | None) -> Record:
+    return Record(offset, key, value, tuple(epoch.headers()))
+
+
+@pytest.fixture
+async def recovery() -> FencedRecovery:
+    """Of a table of which two rows more are to be read: offsets 0 and 1."""
+    app = App(Settings())
+    table: Any = Table(app, name="camera_state", partitions=1, key_type=bytes, value_type=bytes)
+    recovery = FencedRecovery(app, app.tables)
+    recovery.add_active(table, STATE)
+    recovery.active_offsets[STATE], recovery.active_highwaters[STATE] = -1, 1
+    recovery._set_recovery_started()
+    return recovery
+
+
+def rows(recovery: FencedRecovery) -> dict[bytes, bytes]:
+    return dict(cast(Any, recovery.tp_to_table[STATE]).data)
+
+
+async def test_a_fetch_is_applied_at_once_and_the_last_row_ends_the_recovery(recovery: FencedRecovery):
+    assert recovery.take(STATE, [written(Epoch(1, 1), 0, b"cam", b"1")])
+    assert recovery.in_recovery
+
+    assert recovery.take(STATE, [written(Epoch(1, 1), 1, b"cam", b"2")])
+
+    assert rows(recovery) == {b"cam": b"2"}
+    assert not recovery.in_recovery
+    assert recovery.signal_recovery_end.is_set()
+
+
+async def test_rows_that_were_read_before_and_those_of_a_former_owner_do_not_count(recovery: FencedRecovery):
+    new, late = written(Epoch(2, 2), 0, b"cam", b"new"), written(Epoch(1, 1), 1, b"cam", b"late")
+    recovery.take(STATE, [new])
+
+    recovery.take(STATE, [written(Epoch(2, 2), 0, b"cam", b"again"), late])
+
+    assert rows(recovery) == {b"cam": b"new"}
+
+
+async def test_a_deleted_row_is_gone(recovery: FencedRecovery):
+    recovery.take(STATE, [written(Epoch(1, 1), 0, b"cam", b"1"), written(Epoch(1, 1), 1, b"cam", None)])
+    assert rows(recovery) == {}
+
+
+async def test_nothing_is_taken_of_a_partition_that_is_not_being_recovered(recovery: FencedRecovery):
+    assert not recovery.take(TP("in", 0), [Record(0, b"cam", b"1")])
+    recovery._set_recovery_ended()
+    assert not recovery.take(STATE, [Record(0, b"cam", b"1")])
+
+
+async def test_the_end_is_still_said_to_who_asks_after_faust_has_cleared_it(recovery: FencedRecovery):
+    recovery.take(STATE, [written(Epoch(1, 1), n, b"cam", b"1") for n in (0, 1)])
+    recovery.signal_recovery_end.clear()  # as Faust's loop does on its next turn
+
+    await asyncio.wait_for(recovery.signal_recovery_end.wait(), 1)
+
+    recovery._set_recovery_started()
+    assert not recovery.signal_recovery_end.is_set()

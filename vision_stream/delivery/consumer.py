@@ -25,6 +25,7 @@ from mode import Service
 from vision_stream.delivery.consumer_thread import COMMIT_TIMEOUT_S, FETCH_WAIT_MS, ConsumerThread
 from vision_stream.delivery.lag import Lag
 from vision_stream.delivery.marks import Place
+from vision_stream.delivery.ownership import FencedTables
 from vision_stream.delivery.rereads import Rereads
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Consumer(driver.Consumer):
         await self._read_missing_again()
         generation = self.app.consumer_generation_id
         records, active = await self._wait_next_records(min(timeout, LOOK_S))
+        records = self._recover(records, active, generation)
         if not records:
             return
         handed = dict.fromkeys(records, 0)
@@ -92,6 +94,18 @@ class Consumer(driver.Consumer):
             left = {tp: records[tp][n].offset for tp, n in handed.items() if n < len(records[tp])}
             if left and not self.should_stop:
                 await self._thread.rewind(left)
+
+    def _recover(self, records: Mapping[TP, Any] | None, active: set[TP] | None, generation: int) -> dict[TP, Any]:
+        """What is left when tables that are being recovered have taken theirs."""
+        if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
+            return dict(records or {})
+        recovery, left = cast(FencedTables, self.app.tables).recovery, {}
+        for tp, batch in (records or {}).items():
+            if (active is None or tp in active) and recovery.take(tp, batch):
+                self._prove(tp, generation, batch[0].offset)
+            else:
+                left[tp] = batch
+        return left
 
     async def _wait_next_records(self, timeout: float) -> Any:
         if self.flow_active and not self.app.client_only and not self._get_active_partitions():
