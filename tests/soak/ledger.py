@@ -37,7 +37,7 @@ class Request:
     @property
     def missing(self) -> str:
         """What is not there yet; empty: settled."""
-        if len(self.tasks) < max(self.expected, len(self.wanted)) or self.wanted - self.tasks:
+        if not self.tasks or len(self.tasks) < self.expected or self.wanted - self.tasks:
             return "task"
         if len(self.outcomes) < len(self.tasks):
             return "outcome"

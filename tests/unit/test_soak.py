@@ -144,6 +144,21 @@ def test_a_group_that_the_gate_sent_unasked_must_go_all_the_way_too():
     assert ledger.open_before(NOW) == {"task": 1}
 
 
+def test_a_join_that_is_read_before_its_tasks_waits_for_them():
+    ledger = Ledger()
+    ledger.sending(DETECTION, new=False)
+    outcomes = outcomes_of("low", "high")
+    for outcome in outcomes:
+        ledger.outcome(outcome, NOW)
+    ledger.join(a_join(*outcomes))
+    assert ledger.open_before(NOW)["task"] == 1
+
+    for task in tasks_of(DETECTION):
+        ledger.task(task)
+
+    assert (ledger.under_way, ledger.counts["tasks again"], ledger.findings) == (1, 0, [])  # 1: its detection's own
+
+
 def test_recovery_counts_from_the_first_detection_after_the_fault():
     ledger = Ledger()
     ledger.sending(DETECTION, new=True)
