@@ -89,6 +89,7 @@ class Group(Struct, frozen=True, kw_only=True):
     zones: tuple[Word, ...] = ()
     group_id: Count | None = None  # the same while members move, join and leave; for a camera's session, as track ids
     evidence: Evidence = NoEvidence(reason="not taken")
+    redacted: tuple[Word, ...] = ()  # what was looked for in its picture and painted over: faces, plates
 
 
 class StageTimes(Struct, frozen=True, kw_only=True):

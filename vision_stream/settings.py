@@ -348,6 +348,15 @@ class ClusteringSettings(Section):
     single_people: bool = Field(default=False, description="a lone person is a group of one too")
 
 
+Redacted = Literal["faces", "plates"]
+
+
+class EvidenceSettings(Section):
+    redact: tuple[Redacted, ...] = Field(
+        default=(), description="painted over in every picture before it leaves; plates: all text (extra: redaction)"
+    )
+
+
 class GatingSettings(Section):
     cooldown_s: float = Field(default=2.0, ge=0, description="between two requests of one camera")
     reassess_after_s: float = Field(default=10.0, gt=0, description="an unchanged group's verdict is old after this")
@@ -622,6 +631,7 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     llm: LLMSettings = LLMSettings()
     clustering: ClusteringSettings = ClusteringSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     gating: GatingSettings = GatingSettings()
     alerts: AlertSettings = AlertSettings()
     gateway: GatewaySettings = GatewaySettings()

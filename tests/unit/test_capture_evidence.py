@@ -7,7 +7,7 @@ from tests.films import picture
 from vision_stream.messages import Box, InlineEvidence, NoEvidence, StoredEvidence
 from vision_stream.stores.evidence import MemoryEvidence
 from workers.capture.evidence import MESSAGE_BYTES, PICTURE_BYTES, EvidenceKeeper, picture_limit
-from workers.capture.pictures import LONGEST_SIDE, encode_within, frame_jpeg, group_picture
+from workers.capture.pictures import LONGEST_SIDE, encode_within, frame_jpeg, frame_picture, group_picture
 
 
 def noise(width: int, height: int) -> np.ndarray:
@@ -42,8 +42,9 @@ def test_a_large_group_is_scaled_to_the_longest_side():
 
 
 def test_the_dashboards_frame_is_640_wide_and_a_small_one_is_left_as_it_is():
-    assert decoded(frame_jpeg(picture(width=1920, height=1080))).shape == (360, 640, 3)
-    assert decoded(frame_jpeg(picture(width=320, height=240))).shape == (240, 320, 3)
+    large, small = picture(width=1920, height=1080), picture(width=320, height=240)
+    assert decoded(frame_jpeg(frame_picture(large))).shape == (360, 640, 3)
+    assert decoded(frame_jpeg(frame_picture(small))).shape == (240, 320, 3)
 
 
 def test_quality_goes_down_until_the_picture_is_small_enough():
@@ -85,8 +86,10 @@ async def test_a_message_holds_no_more_pictures_than_kafka_takes():
 
 
 async def test_a_group_without_a_picture_says_why():
-    (group,) = await EvidenceKeeper(MemoryEvidence(), ttl_s=300).keep("r", [a_group()], [None], now=1000.0)
-    assert group.evidence == NoEvidence(reason="the picture is too large")
+    store, why = MemoryEvidence(), NoEvidence(reason="the picture is too large")
+    (group,) = await EvidenceKeeper(store, ttl_s=300).keep("r", [a_group()], [why], now=1000.0)
+    assert group.evidence == why
+    assert await store.get("r/0") is None
 
 
 @pytest.mark.parametrize("groups", [0, 1, 3, 10, 200])

@@ -29,11 +29,13 @@ class EvidenceKeeper:
         self._lying: deque[tuple[float, str]] = deque()  # (expires at, key) of what may lie in the store, oldest first
 
     async def keep(
-        self, request_id: str, groups: Sequence[Group], pictures: Sequence[bytes | None], *, now: float
+        self, request_id: str, groups: Sequence[Group], pictures: Sequence[bytes | NoEvidence], *, now: float
     ) -> tuple[Group, ...]:
         """The groups with their evidence; the pictures that have a key lie in the store when this returns.
 
-        ``now``: seconds since the epoch.
+        Args:
+            pictures: JPEG of each group, or why there is none.
+            now: seconds since the epoch.
         """
         keys = [f"{request_id}/{group.index}" for group in groups]
         self._remember(keys, now)  # before: whoever cancels this leaves pictures of which it knows
@@ -62,15 +64,15 @@ class EvidenceKeeper:
             self._lying.popleft()
         self._lying.extend((now + self._ttl_s, key) for key in keys)
 
-    async def _put(self, key: str, jpeg: bytes | None) -> bool:
-        if self._store is None or jpeg is None:
+    async def _put(self, key: str, jpeg: bytes | NoEvidence) -> bool:
+        if self._store is None or isinstance(jpeg, NoEvidence):
             return False
         return await self._store.put(key, jpeg, ttl_s=self._ttl_s)
 
 
-def _inline(jpeg: bytes | None, room: int) -> InlineEvidence | NoEvidence:
-    if jpeg is None:
-        return NoEvidence(reason="the picture is too large")
+def _inline(jpeg: bytes | NoEvidence, room: int) -> InlineEvidence | NoEvidence:
+    if isinstance(jpeg, NoEvidence):
+        return jpeg
     if len(jpeg) > room:
         return NoEvidence(reason="the message is full, and no evidence store is reachable")
     return InlineEvidence(jpeg=jpeg)

@@ -36,10 +36,14 @@ def encode_within(picture: Picture, max_bytes: int) -> bytes | None:
     return None
 
 
-def frame_jpeg(frame: Picture) -> bytes:
+def frame_picture(frame: Picture) -> Picture:
     """The whole frame, at most ``FRAME_WIDTH`` wide."""
     width = frame.shape[1]
-    return encode(_scaled(frame, FRAME_WIDTH / width) if width > FRAME_WIDTH else frame, FRAME_QUALITY)
+    return _scaled(frame, FRAME_WIDTH / width) if width > FRAME_WIDTH else frame
+
+
+def frame_jpeg(picture: Picture) -> bytes:
+    return encode(picture, FRAME_QUALITY)
 
 
 def encode(picture: Picture, quality: int) -> bytes:

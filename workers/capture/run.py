@@ -20,6 +20,7 @@ from workers.capture.detectors import DEMO_MODEL, Detector, open_detector
 from workers.capture.fleet import Fleet
 from workers.capture.following import Follow, Following
 from workers.capture.inference import Inference
+from workers.capture.privacy import Redactor, open_redactor
 from workers.capture.tally import Tally, as_text
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
@@ -131,9 +132,10 @@ async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores:
     loaded: list[Detector] = []
     probes.require("detector", lambda: None if loaded else "the model is loading")
     metrics.serve(where.port, host=where.host)
+    redactor = await inference.run(open_redactor, settings.evidence.redact)
     detector = await inference.run(open_detector, settings.model)
     loaded.append(detector)
-    fleet = Fleet(lambda camera: _worker(camera, settings, plan, detector, inference, stores, seen))
+    fleet = Fleet(lambda camera: _worker(camera, settings, plan, detector, redactor, inference, stores, seen))
     if plan.follow is None:
         await _to_their_ends(fleet, plan.cameras)
     else:
@@ -173,6 +175,7 @@ def _worker(
     settings: Settings,
     plan: Plan,
     detector: Detector,
+    redactor: Redactor | None,
     inference: Inference,
     stores: Stores,
     seen: _Seen,
@@ -187,6 +190,7 @@ def _worker(
         frames=stores.frames,
         loop=plan.loop,
         realtime=plan.realtime,
+        redactor=redactor,
     )
 
 

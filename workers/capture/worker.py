@@ -25,6 +25,7 @@ from workers.capture.evidence import EvidenceKeeper
 from workers.capture.eyes import Eyes, Observation
 from workers.capture.feed import Feed, FeedPolicy
 from workers.capture.inference import Inference, Look
+from workers.capture.privacy import Redactor
 from workers.capture.relay import Relay
 from workers.capture.sink import Sink
 from workers.capture.sources import open_isolated, open_source
@@ -49,16 +50,20 @@ class CaptureWorker:
         frames: FrameStore,
         loop: bool = True,
         realtime: bool = True,
+        redactor: Redactor | None = None,
         policy: FeedPolicy | None = None,
         link: Link | None = None,
     ) -> None:
         """
         Args:
             loop, realtime, link: see ``open_source``; none: as the camera says.
+            redactor: for what ``settings.evidence.redact`` says; see ``open_redactor``.
 
         Raises:
             ConfigError: the camera's source is none.
         """
+        if redactor is None and settings.evidence.redact:
+            raise TypeError("pictures are to be redacted, and there is no redactor")
         self.camera_id = camera.id
         self.session = f"{time.time_ns() // 1_000_000:x}"  # of this run; grows with time
         self.sequence = 0
@@ -69,7 +74,13 @@ class CaptureWorker:
         self._keeper = EvidenceKeeper(None if self._inline else evidence, ttl_s=settings.redis.evidence_ttl_s)
         self._frames = frames
         self._frame_ttl_s = settings.redis.frame_ttl_s
-        self._eyes = Eyes(settings.clustering, fps=camera.fps, inline=self._inline, zones=Zones(camera.zones))
+        self._eyes = Eyes(
+            settings.clustering,
+            fps=camera.fps,
+            inline=self._inline,
+            zones=Zones(camera.zones),
+            redactor=redactor,
+        )
         self._model = detector.name[:100]
         self._inference = inference
         self._sink = sink

@@ -23,6 +23,7 @@ from vision_stream.stores.open import Stores, open_stores
 from workers.audience import Audience
 from workers.capture.detectors import open_detector
 from workers.capture.inference import Inference
+from workers.capture.privacy import open_redactor
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
 from workers.gateway.desk import Desk
@@ -163,6 +164,7 @@ async def _watch(
     cameras: Cameras, settings: Settings, plan: Plan, inference: Inference, stores: Stores, pipeline: Pipeline
 ) -> None:
     """All cameras to their ends, and their tasks to their outcomes; one that breaks off does not end the others."""
+    redactor = await inference.run(open_redactor, settings.evidence.redact)
     detector = await inference.run(open_detector, settings.model)
 
     def hire(camera: CameraSettings) -> CaptureWorker:
@@ -175,6 +177,7 @@ async def _watch(
             evidence=stores.evidence,
             frames=stores.frames,
             loop=plan.loop,
+            redactor=redactor,
         )
 
     failures = await cameras.watch(hire)
