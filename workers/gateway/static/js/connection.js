@@ -60,6 +60,7 @@ export async function connect() {
 async function readCameras() {
   const answer = await read("/api/v1/cameras");
   learnServerTime(answer.server_time);
+  state.control.value = answer.control;
   state.takeSummaries(answer.cameras);
 }
 
@@ -122,6 +123,24 @@ export async function login(token) {
 export async function logout() {
   await fetch("/logout", { method: "POST" }).catch(() => {});
   location.reload(); // nothing of what was seen stays on the page
+}
+
+// Starts, stops or forgets a camera. Returns what went wrong, as {code, message}, or null.
+export async function command(method, path, body) {
+  try {
+    const answer = await fetch(`/api/v1/cameras${path}`, {
+      method,
+      headers: { "Content-Type": "application/json" },
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(20_000),
+    });
+    if (answer.status === 401) askForToken();
+    if (!answer.ok) return await answer.json();
+    await readCameras();
+    return null;
+  } catch {
+    return { code: "failed", message: "" };
+  }
 }
 
 async function readReadiness() {

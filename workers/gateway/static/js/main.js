@@ -6,6 +6,7 @@ import { start } from "./connection.js";
 import { announced, cameraList, connection, loaded, view } from "./state.js";
 import { Alerts } from "./parts/alerts.js";
 import { Card } from "./parts/card.js";
+import { AddCamera } from "./parts/control.js";
 import { Enlarged } from "./parts/enlarged.js";
 import { Banner, Header, Tabs } from "./parts/header.js";
 import { Icon } from "./parts/icons.js";
@@ -31,6 +32,7 @@ function Cameras() {
   const density = list.length <= 1 ? "one" : list.length <= 6 ? "few" : list.length <= 16 ? "some" : "many";
   return html`<section class="cameras" aria-label=${t("cameras.title")}>
     ${list.length === 0 ? html`<${NoCamera} />` : html`<div class="grid grid-${density}">${list.map((camera) => html`<${Card} key=${camera.id} camera=${camera} />`)}</div>`}
+    <${AddCamera} />
   </section>`;
 }
 

@@ -9,6 +9,7 @@ const SILENT_S = 15; // an online camera without a detection for this long is sa
 export const connection = signal({ state: "connecting", retryAt: 0 }); // connecting | live | lost | login
 export const needsToken = signal(false);
 export const system = signal({ reasons: {}, degraded: {} }); // of /readyz
+export const control = signal(false); // whether cameras are started and stopped here
 export const loaded = signal(false); // whether the list of cameras has been read once
 export const cameras = signal(new Map());
 export const alerts = signal([]); // newest opened first
@@ -33,6 +34,8 @@ function newCamera(id) {
     noPicture: signal(false),
     fps: signal(0),
     zones: signal([]),
+    knownBy: signal("messages"), // or configuration, api
+    watched: signal(false), // whether it should be
     captured: [],
   };
   camera.state = computed(() => stateOf(camera));
@@ -66,6 +69,8 @@ export function takeSummaries(summaries) {
       const known = camera(summary.camera_id);
       known.name.value = summary.name;
       known.zones.value = summary.zones;
+      known.knownBy.value = summary.known_by;
+      known.watched.value = summary.watched;
       if (!known.status.value?.at) {
         known.status.value = summary.state === "unknown" ? null : { state: summary.state, reason: summary.reason, at: 0 };
       }

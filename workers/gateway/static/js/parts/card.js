@@ -4,6 +4,7 @@ import { labelName, riskType, t } from "../i18n.js";
 import { enlarged, highlighted, openAlerts } from "../state.js";
 import { rank, worstFirst } from "../risk.js";
 import { ago, clock } from "../time.js";
+import { Switch } from "./control.js";
 import { Icon } from "./icons.js";
 import { labelClass, Picture } from "./picture.js";
 import { RiskBadge } from "./risk.js";
@@ -26,6 +27,7 @@ export function Card({ camera }) {
     </button>
     <${InView} camera=${camera} />
     <${Verdict} camera=${camera} />
+    <${Switch} camera=${camera} />
   </article>`;
 }
 
