@@ -1,4 +1,5 @@
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ import pytest
 from tests.films import picture
 from tests.waiting import eventually
 from workers.capture.feed import MAX_ABANDONED, Feed, FeedPolicy
-from workers.capture.sources.base import Frame, SourceError
+from workers.capture.sources.base import Frame, NoFrames, SourceError
 from workers.capture.sources.isolated import Isolated
 
 QUICK = FeedPolicy(stall_s=0.1, first_frame_s=0.1, first_retry_s=0.01, max_retry_s=0.02)
@@ -98,6 +99,58 @@ async def test_a_stalled_camera_is_noticed_and_opened_again():
     await take(feed, 2)
     assert states.seen == ["online", "stalled", "reconnecting", "online"]
     assert "no frames for 0.1 s" in states.reasons[1]
+
+
+async def test_a_source_that_says_that_it_has_no_frames_is_stalled():
+    def silent_once(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        if opening == 1:
+            raise NoFrames("no frames for 10 s")
+        yield a_frame()
+
+    states = States()
+    feed, _ = feed_of(silent_once, states)
+    await take(feed, 1)
+    assert states.seen == ["stalled", "reconnecting", "online"]
+    assert states.reasons[0] == "no frames for 10 s"
+
+
+async def test_a_first_frame_may_take_longer_than_the_next():
+    def slow_to_open(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        stop.wait(0.5)
+        yield a_frame()
+        stop.wait(5)
+
+    states, source = States(), ScriptedSource(slow_to_open)
+    feed = Feed(source, changed=states, policy=FeedPolicy(stall_s=0.1, first_frame_s=5, first_retry_s=0.01))
+    await take(feed, 1)
+    assert (source.opened, states.seen) == (1, ["online"])
+
+
+async def test_a_camera_that_is_away_for_hours_is_tried_until_it_comes_at_waits_within_bounds():
+    tries, waits = 1000, list[float]()  # 22.5 s each on average
+
+    def comes_at_last(opening: int, stop: threading.Event) -> Iterator[Frame]:
+        if opening <= tries:
+            raise SourceError("connection refused")
+        yield a_frame()
+
+    async def virtually(seconds: float) -> None:
+        waits.append(seconds)
+        for reader in [thread for thread in threading.enumerate() if thread.name == "read scripted"]:
+            await asyncio.to_thread(reader.join, 10)  # ends within the wait, as it would
+
+    source, states, chance = ScriptedSource(comes_at_last), States(), random.Random(3)
+    feed = Feed(source, changed=states, chance=chance.random, sleep=virtually)
+    async with asyncio.timeout(60), aclosing(feed.frames()) as frames:
+        async for _ in frames:
+            break
+    assert len(waits) == tries
+    assert sum(waits) > 5 * 3600
+    for attempt, wait in enumerate(waits):
+        longest = min(30.0, 0.5 * 2 ** min(attempt, 10))
+        assert longest / 2 <= wait <= longest
+    assert len({round(wait, 3) for wait in waits[10:]}) > 900  # jitter: a switch's cameras do not come back as one
+    assert states.seen == ["reconnecting", "online"]
 
 
 def frozen_feed(states: States, script: Script) -> tuple[Feed, ScriptedSource]:

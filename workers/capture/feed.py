@@ -44,6 +44,7 @@ class Feed:
         policy: FeedPolicy | None = None,
         isolated: FrameSource | None = None,
         chance: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """
         Args:
@@ -59,6 +60,7 @@ class Feed:
         self._reconnecting = reconnecting
         self._policy = policy or FeedPolicy()
         self._chance = chance
+        self._sleep = sleep
         self._abandoned: list[Reader] = []
         self._mailbox: Mailbox | None = None
         self._stillness = (
@@ -135,7 +137,7 @@ class Feed:
             wait = backoff_s(
                 attempt, self._chance(), first_s=self._policy.first_retry_s, max_s=self._policy.max_retry_s
             )
-            await asyncio.sleep(wait)
+            await self._sleep(wait)
             self._abandoned = [reader for reader in self._abandoned if reader.alive]
             if self._abandoned and self._isolated is not None:
                 self._isolate(self._isolated)
