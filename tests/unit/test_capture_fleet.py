@@ -31,6 +31,8 @@ class Yard:
         self.detections: dict[str, list[Detection]] = {}
         self.statuses: list[CameraStatus] = []
         self.loop = True
+        self.heard = asyncio.Event()  # cleared: a camera's last words are waited with
+        self.heard.set()
         self._inference, self._detector = Inference(), ColourDetector()
         self.fleet = Fleet(self._hire)
 
@@ -38,6 +40,8 @@ class Yard:
         self.detections.setdefault(detection.camera_id, []).append(detection)
 
     async def status(self, status: CameraStatus, /) -> None:
+        if status.state == "disabled":
+            await self.heard.wait()
         self.statuses.append(status)
 
     def _hire(self, camera: CameraSettings) -> CaptureWorker:
@@ -119,6 +123,19 @@ async def test_a_camera_that_another_worker_watches_now_stops_without_a_word_and
     await yard.sees("south", more_than=len(yard.detections["south"]) + 2)
     assert len(yard.detections["north"]) == seen
     assert [status.state for status in yard.statuses if status.camera_id == "north"] == ["online"]
+
+
+async def test_a_camera_that_is_slow_to_stop_does_not_hold_up_the_others(yard: Yard):
+    yard.fleet.start([yard.camera("north"), yard.camera("south")])
+    await yard.sees("north", "south")
+    yard.heard.clear()
+
+    applying = asyncio.ensure_future(yard.fleet.apply([yard.camera("south"), yard.camera("east")]))
+
+    await yard.sees("east")
+    assert not applying.done()
+    yard.heard.set()
+    await applying
 
 
 async def test_a_camera_that_is_changed_starts_again_and_the_others_do_not(yard: Yard):

@@ -58,14 +58,17 @@ class Fleet:
         ``elsewhere``: ids that another worker watches now, which tells of them and needs their pictures.
         """
         wanted = {camera.id: camera for camera in cameras}
+        gone = [known for known in self._running if known not in wanted]
+        new = [each for each in wanted.values() if (run := self._running.get(each.id)) is None or run.camera != each]
         self._changing = True
         try:
-            for camera_id in [known for known in self._running if known not in wanted]:
-                await (self._hand_over(camera_id) if camera_id in elsewhere else self._remove(camera_id))
-            for camera in wanted.values():
-                known = self._running.get(camera.id)
-                if known is None or known.camera != camera:
-                    await self._replace(camera)
+            done = await asyncio.gather(  # one that is slow to stop, or fails, does not hold up the others
+                *(self._hand_over(known) if known in elsewhere else self._remove(known) for known in gone),
+                *(self._replace(camera) for camera in new),
+                return_exceptions=True,
+            )
+            for failure in filter(None, done):
+                raise failure
         finally:
             self._changing = False
             self._moved.set()
