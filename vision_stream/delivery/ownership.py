@@ -23,6 +23,7 @@ from faust.types import TP
 from vision_stream.delivery.changelog import Table, collected
 from vision_stream.delivery.consumer_thread import ConsumerThread
 from vision_stream.delivery.tenure import Tenure
+from vision_stream.heap import give_back
 
 _log = structlog.get_logger(__name__)
 ASK_AGAIN_S = 0.5  # whether this worker is a member: the coordinator is away, or a rebalance is about to tell
@@ -136,6 +137,7 @@ class FencedRecovery(Recovery):
             if mended := await mend(table.tenure, tp.partition):
                 _log.warning("rows of a former owner left out", table=table.name, partition=tp.partition, rows=mended)
         await super().on_recovery_completed(generation_id)
+        await asyncio.to_thread(give_back)
 
     def _fenced(self) -> Iterator[tuple[Table, TP]]:
         for table, tps in list(self.actives_for_table.items()):
