@@ -65,7 +65,6 @@ FPS = 2.0  # of each camera, where several are watched
 SIZES = (1, 2, 4, 8)  # of batches
 CARRIED = 0.99  # share of the frames that are looked at, from which cameras count as carried
 FRESH_S = FPS / 4  # and the 95th percentile of their age then: a newer one is not yet there
-WARM_UP_S = 8.0  # a tracker is imported, models and connections settle
 BOXES = 200
 
 
@@ -76,11 +75,12 @@ class Effort:
     cameras_s: float
     cameras: tuple[int, ...]
     kafka_s: float
+    warm_up_s: float = 8.0  # a tracker is imported, models and connections settle
 
 
 FULL = Effort(rounds=7, film_frames=200, cameras_s=20, cameras=(1, 10, 25, 50, 75, 100), kafka_s=30)
 QUICK = Effort(rounds=3, film_frames=60, cameras_s=6, cameras=(1, 10, 50), kafka_s=10)
-TINY = Effort(rounds=1, film_frames=6, cameras_s=2, cameras=(1,), kafka_s=3)
+TINY = Effort(rounds=1, film_frames=6, cameras_s=2, cameras=(1,), kafka_s=3, warm_up_s=4)
 EFFORTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 
@@ -199,7 +199,8 @@ def cameras(effort: Effort, directory: Path) -> dict[str, Any]:
     film = write_film(directory / "cameras.mp4", frames=24, fps=FPS)
     rows: dict[int, dict[str, float]] = {}
     for count in effort.cameras:
-        row = rows[count] = _child("--watch", str(count), "--film", str(film), "--seconds", str(effort.cameras_s))
+        times = ("--warm-up", str(effort.warm_up_s), "--seconds", str(effort.cameras_s))
+        row = rows[count] = _child("--watch", str(count), "--film", str(film), *times)
         if row["looked_at"] < CARRIED or row["age_p95_s"] > FRESH_S:
             break
     carried = [count for count, row in rows.items() if row["looked_at"] >= CARRIED and row["age_p95_s"] <= FRESH_S]
@@ -214,23 +215,25 @@ def _child(*arguments: str) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-async def watch(count: int, film: Path, seconds: float) -> dict[str, float]:
+async def watch(count: int, film: Path, warm_up_s: float, seconds: float) -> dict[str, float]:
     detector, inference, listener = a_detector(), Inference(), Listener()
     workers = [
         a_worker(film, listener, detector=detector, inference=inference, camera=f"cam-{number:03}", fps=FPS)
         for number in range(count)
     ]
-    watching = asyncio.ensure_future(for_a_while(workers, WARM_UP_S + seconds + 1, spread_s=1 / FPS))
-    await asyncio.sleep(WARM_UP_S)
+    watching = asyncio.ensure_future(for_a_while(workers, warm_up_s + seconds + 1, spread_s=1 / FPS))
+    await asyncio.sleep(warm_up_s)
     began = time.time()
     with Meter() as meter:
         await asyncio.sleep(seconds)
     ages = [came - each.times.captured_at for came, each in listener.detections if began <= came < began + seconds]
-    spent = meter.spent(len(ages))
+    spent = meter.spent(max(1, len(ages)))
+    looked_at = min(1.0, len(ages) / (count * FPS * seconds))
+    ages = ages or [seconds]  # nothing came: at least as old as that
     await watching
     inference.close()
     return {
-        "looked_at": round(min(1.0, spent.frames / (count * FPS * seconds)), 3),
+        "looked_at": round(looked_at, 3),
         "age_p50_s": round(percentile(ages, 0.5), 3),
         "age_p95_s": round(percentile(ages, 0.95), 3),
         "cpu_ms": round(spent.cpu_ms, 1),
@@ -295,7 +298,7 @@ async def _kafka(effort: Effort, directory: Path) -> dict[str, float]:
             film, sink, detector=a_detector(), inference=inference, fps=5, settings=settings, stores=stores
         )
         await sink.start()
-        await for_a_while([worker], WARM_UP_S, spread_s=0)
+        await for_a_while([worker], effort.warm_up_s, spread_s=0)
         sink.beyond_ms.clear()
         worker = a_worker(
             film, sink, detector=a_detector(), inference=inference, fps=5, settings=settings, stores=stores
@@ -344,7 +347,7 @@ def main() -> None:
     options = _options()
     logs.setup("ERROR")
     if options.watch:
-        print(json.dumps(asyncio.run(watch(options.watch, options.film, options.seconds))))
+        print(json.dumps(asyncio.run(watch(options.watch, options.film, options.warm_up, options.seconds))))
         return
     effort = EFFORTS[options.effort]
     figures: dict[str, Any] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
@@ -363,6 +366,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", dest="effort", action="store_const", const="quick")
     parser.add_argument("--watch", type=int, default=0, help=argparse.SUPPRESS)  # as a process of its own
     parser.add_argument("--film", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--warm-up", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
