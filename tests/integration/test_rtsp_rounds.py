@@ -6,11 +6,16 @@ RTSP_SEED=7 RTSP_ROUNDS=100 pytest tests/integration/test_rtsp_rounds.py
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
+import signal
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +32,7 @@ from workers.capture.inference import Inference
 from workers.capture.sources import Link
 from workers.capture.worker import CaptureWorker
 
+ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("RTSP_ROUNDS", "20"))
 KINDS = {"north": "h264", "south": "h264", "yard": "jpeg"}
 # As in production (10 s to read, 12 s to stall, 60 s to freeze), only shorter; opening takes 1 to 2 s.
@@ -182,3 +188,52 @@ async def test_no_camera_is_left_blind_whatever_befalls_it():
             print(number, [each.__name__ for each in troubles])
             await asyncio.gather(*map(befall, cameras, troubles))
         assert {each.state for camera in cameras for each in camera.statuses[-1:]} == {"online"}
+
+
+async def test_a_capture_process_finds_its_cameras_again_and_says_so(tmp_path: Path):
+    async with RtspServer({"north": "h264", "south": "jpeg"}) as server:
+        cameras = [{"id": name, "source": server.url(name), "fps": 5} for name in ("north", "south")]
+        (tmp_path / "cameras.yaml").write_text(json.dumps({"cameras": cameras}))
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers.capture", "--json", "--config-dir", str(tmp_path)),
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=ROOT,
+            env={**os.environ, "ALGO_MONITORING_PROMETHEUS_PORT": "0", "ALGO_LOG_FORMAT": "json"},
+        )
+        said = Said(worker.stderr)
+        try:
+            await said.of_each("camera is online", {"north", "south"})
+            await server.kill()
+            away = await said.of_each("camera is reconnecting", {"north", "south"}, reason="connection refused")
+            await server.start()
+            await said.of_each("camera is online", {"north", "south"})
+            worker.send_signal(signal.SIGTERM)
+            out, _ = await worker.communicate()
+        finally:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.communicate()
+    assert worker.returncode == 0
+    assert all(line["timestamp"] for line in away)
+    assert all(camera["frames"] > 0 for camera in json.loads(out)["cameras"])
+
+
+class Said:
+    """The log of a process, from where it was read last."""
+
+    def __init__(self, stream: asyncio.StreamReader | None) -> None:
+        assert stream is not None
+        self._stream = stream
+
+    async def of_each(self, event: str, cameras: set[str], *, reason: str = "") -> list[dict[str, str]]:
+        """Lines of ``event``, one of each of ``cameras``, in whose reason is ``reason``."""
+        found: dict[str, dict[str, str]] = {}
+        async with asyncio.timeout(60):
+            while set(found) != cameras:
+                text = await self._stream.readline()
+                assert text, f"it ended before it said {event!r} of {cameras - set(found)}"
+                line = json.loads(text)
+                if line["event"] == event and reason in (line.get("reason") or ""):
+                    found[line["camera"]] = line
+        return list(found.values())
