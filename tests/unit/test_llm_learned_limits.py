@@ -10,7 +10,7 @@ import pytest
 from tests.llm_parts import a_task, keys_for, simulated
 from tests.unit.test_llm_scheduler import Pictures, a_simulator, assess_all
 from vision_stream.llm.cooldowns import MemoryCooldowns
-from vision_stream.llm.learned_limits import SLICES, START, LearnedLimits
+from vision_stream.llm.learned_limits import START, LearnedLimits
 from vision_stream.llm.limits import KeyLimits, key_limits
 from vision_stream.llm.pool import KeyPool, Lease
 from vision_stream.llm.scheduler import LLMScheduler
@@ -44,20 +44,20 @@ def driven(
     return made
 
 
-@pytest.mark.parametrize(("limits", "window_s"), [((20, None), 1.0), ((150, None), 1.0), ((None, 900), 60.0)])
-def test_ninety_five_percent_of_a_hidden_limit_is_found_within_a_minute_at_a_percent_of_refusals(limits, window_s):
+@pytest.mark.parametrize("limits", [(20, None), (150, None), (None, 60), (None, 300), (None, 900)])
+def test_ninety_five_percent_of_a_hidden_limit_is_found_within_a_minute_at_a_percent_of_refusals(limits):
     made = driven(LearnedLimits(), key_limits(*limits, jitter_s=0.0), 180.0)
     allowed = (limits[0] or 0) * 60.0 or limits[1]
     after = [accepted for at, accepted in made if 1060.0 <= at < 1120.0]
     assert sum(after) >= 0.95 * allowed
     refused = [accepted for _, accepted in made].count(False)
-    assert refused <= 0.01 * len(made)
+    assert refused <= max(2, 0.01 * len(made))  # of 60 a minute one is more than a percent for a minute and a half
 
 
 def test_a_free_endpoint_is_soon_not_held_back():
-    made = driven(LearnedLimits(), KeyLimits(()), 8.0)
+    made = driven(LearnedLimits(), KeyLimits(()), 30.0)
     assert len([at for at, _ in made if at < 1001.0]) <= START
-    assert len([at for at, _ in made if at >= 1007.0]) >= 400  # as fast as it is driven
+    assert len([at for at, _ in made if at >= 1029.0]) >= 400  # as fast as it is driven
 
 
 def test_what_was_learned_is_kept_over_a_restart(tmp_path):
@@ -85,18 +85,18 @@ def test_a_lowered_limit_is_followed():
 
 def test_a_broken_file_is_as_none(tmp_path):
     (tmp_path / "key.learned").write_text("{")
-    assert LearnedLimits(tmp_path / "key.learned").windows[0].limit == START // SLICES
+    assert LearnedLimits(tmp_path / "key.learned").windows[0].span_s == 1 / START
 
 
 async def test_a_scheduler_finds_out_what_nobody_configured(tmp_path):
-    async with a_simulator(*simulated("a", qps_limit=20)) as simulator:
+    async with a_simulator(*simulated("a", qps_limit=10)) as simulator:
         keys = keys_for(simulator, qps_limit=None)
         llm = LLMSettings(keys=keys, learn_limits=True, limit_jitter_s=0.1)
         scheduler = LLMScheduler(llm, SchedulerSettings(), Pictures(), MemoryCooldowns(), limits_dir=tmp_path)
         await scheduler.start()
-        outcomes = await assess_all(scheduler, [a_task(n) for n in range(100)])
+        outcomes = await assess_all(scheduler, [a_task(n) for n in range(45)])
         await scheduler.close()
     assert all(isinstance(outcome, Assessed) for outcome in outcomes)
-    assert 0 < [call.status for call in simulator.calls].count(429) <= 30
+    assert 0 < [call.status for call in simulator.calls].count(429) <= 10
     (file,) = tmp_path.glob("*.learned")
-    assert 15 <= msgspec.json.decode(file.read_bytes())["second"] <= 25
+    assert 8 <= msgspec.json.decode(file.read_bytes())["second"] <= 12

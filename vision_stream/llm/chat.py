@@ -11,6 +11,7 @@ from pybase64 import b64encode
 
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.prompts import VERDICT_SCHEMA, Prompt
+from vision_stream.llm.told_limits import ToldLimit
 from vision_stream.redaction import mask
 
 Mode = Literal["json_schema", "json_object", "text"]
@@ -34,6 +35,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     finish_reason: str
     input_tokens: int = 0
     output_tokens: int = 0
+    limit: ToldLimit | None = None  # of the key's calls, where the endpoint says it
 
 
 def request_body(request: Request) -> dict[str, Any]:
@@ -115,7 +117,7 @@ class _Completion(Struct):
 _decoder = msgspec.json.Decoder(_Completion)
 
 
-def read_completion(body: bytes) -> Answer:
+def read_completion(body: bytes, limit: ToldLimit | None = None) -> Answer:
     """The answer in a response with status 200.
 
     Raises:
@@ -135,4 +137,5 @@ def read_completion(body: bytes) -> Answer:
         finish_reason="content_filter" if refused else choice.finish_reason or "stop",
         input_tokens=max(0, usage.prompt_tokens),
         output_tokens=max(0, usage.completion_tokens),
+        limit=limit,
     )

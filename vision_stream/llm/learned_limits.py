@@ -1,6 +1,7 @@
 """The limits of a key for which none are configured, learned from its refusals.
 
-Calls begin few, evenly spaced, and double each second. A 429 means that the provider's window was full, and what we
+What the endpoint says of itself in its headers is believed (``told_limits``). Where it says nothing, calls begin few
+and evenly spaced, and are a quarter more each second. A 429 means that the provider's window was full, and what we
 had sent in it is its limit: that of a second where it says to come back within that, else that of a minute. A limit
 that is refused again shrinks; one that was full and unrefused for a while grows by a step, because limits are raised
 too. What was learned is kept in a file, so that a restart begins with it. Processes that share a key each learn their
@@ -22,9 +23,11 @@ from vision_stream.llm.limits import JITTER_S, MINUTE_S, KeyLimits, SlidingWindo
 
 if TYPE_CHECKING:
     from vision_stream.llm.pool import PooledKey
+    from vision_stream.llm.told_limits import ToldLimit
 
 START = 8  # calls in the first second. More: more 429s at first. Fewer: a free endpoint is found out later.
-SLICES = 8  # of a second, so that not all of a second's calls are out before the first refusal is heard
+FASTER = 1.25  # x the calls of the second before. More: more are out when the first is refused, and are refused too.
+SLICES = 64  # of a second at most: one call in each, so that few are out before the first refusal is heard
 MOST = 4096  # calls a second: beyond, nothing is limited
 SHRINK = 0.95  # of a limit is left that was refused although it held
 GROW = 1.02  # of it is tried
@@ -59,6 +62,7 @@ class LearnedLimits(KeyLimits):
         "_looked_at",
         "_sent",
         "_start",
+        "_told",
         "refused_at",
     )
 
@@ -70,6 +74,7 @@ class LearnedLimits(KeyLimits):
         self._start: int | None = None if self._learned.second or self._learned.minute else START
         self._looked_at, self.refused_at, self._full = -math.inf, -math.inf, False
         self._first, self._grown_at = False, -math.inf
+        self._told: ToldLimit | None = None
         self._rebuild()
 
     def like(self, other: KeyLimits) -> bool:
@@ -105,6 +110,13 @@ class LearnedLimits(KeyLimits):
         less = None if known is None else math.floor(known / GROW if tried else known * SHRINK)
         self._learn(self._with(soon, 0, seen if less is None else less))
 
+    def told(self, limit: ToldLimit) -> None:
+        """Believed once: a limit that others use too is said again while refusals say less."""
+        if limit == self._told:
+            return
+        self._told, self._start = limit, None
+        self._learn(self._with(limit.per == "second", 0, limit.calls))
+
     def _of(self, second: bool) -> int | None:
         return self._learned.second if second else self._learned.minute
 
@@ -113,14 +125,14 @@ class LearnedLimits(KeyLimits):
         return Learned(new, self._learned.minute) if second else Learned(self._learned.second, new)
 
     def _look(self, now: float) -> None:
-        """Once a second: double at the start, later try a little more."""
+        """Once a second: grow fast at the start, later try a little more."""
         if now - self._looked_at < 1.0 + self._jitter_s:
             return
         if self._looked_at == -math.inf:
             self._grown_at = now  # what was kept is tried first
         busy, self._full, self._looked_at = self._full, False, now
         if self._start is not None and busy:
-            self._start = self._start * 2 if self._start < MOST else None
+            self._start = math.ceil(self._start * FASTER) if self._start < MOST else None
             self._rebuild()
         elif self._start is None and busy:
             for second, after_s in ((True, GROW_AFTER_S), (False, 20 * GROW_AFTER_S)):
@@ -147,13 +159,25 @@ class LearnedLimits(KeyLimits):
             self._file.write_bytes(msgspec.json.encode(learned))
 
     def _rebuild(self) -> None:
-        second = (self._start // SLICES, 1.0 / SLICES) if self._start else (self._learned.second, 1.0)
-        limits = (second, (self._learned.minute, MINUTE_S))
-        self.windows = tuple(SlidingWindow(limit, widened(span_s, self._jitter_s)) for limit, span_s in limits if limit)
+        windows = [SlidingWindow(*_paced(self._start))] if self._start else []
+        for limit, span_s in ((self._learned.second, 1.0), (self._learned.minute, MINUTE_S)):
+            if limit:
+                windows.append(SlidingWindow(limit, widened(span_s, self._jitter_s)))
+        self.windows = tuple(windows)
         self._spans = tuple(window.span_s for window in self.windows)
         for at in self._sent:
             for window in self.windows:
                 window.take(at)
+
+
+def _paced(calls: int) -> tuple[int, float]:
+    """``calls`` a second, spread over it: how many in how many seconds.
+
+    >>> _paced(8), _paced(256)
+    ((1, 0.125), (4, 0.015625))
+    """
+    slices = min(calls, SLICES)
+    return calls // slices, 1.0 / slices
 
 
 def _read(file: Path | None) -> Learned:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from vision_stream.llm.seats import Seat, Seats
     from vision_stream.llm.token_window import TokenWindow
+    from vision_stream.llm.told_limits import ToldLimit
 
 JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 widens a window
 LEAST = 0.01  # of a window is its margin at least: 0.6 s of a minute. Less: a packet sent twice breaks a limit.
@@ -142,6 +143,9 @@ class KeyLimits:
     def refused(self, now: float, wait_s: float | None) -> None:
         """The provider answered 429, and said to wait ``wait_s`` seconds, or nothing."""
         self.widen()
+
+    def told(self, limit: ToldLimit) -> None:
+        """The provider says what it allows; configured limits are not moved by that."""
 
     def widen(self) -> None:
         self._set_wider(min(self._wider_s + JITTER_S, MAX_WIDER_S))

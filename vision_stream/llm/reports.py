@@ -82,6 +82,8 @@ class Reports:
         _input_tokens.inc(answer.input_tokens)
         _output_tokens.inc(answer.output_tokens)
         self._pool.report_answered(lease, now, answer.input_tokens + answer.output_tokens)
+        if answer.limit is not None and lease.limits is not None:
+            lease.limits.told(answer.limit)
         if lease.probe and self._pool.current(lease):
             _log.info("API key is back", key=lease.key_id)
             self._sharing.tell(lease.key_id, now)

@@ -20,22 +20,23 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     >>> retry_after({"Retry-After": "1.5"}, now=0.0), retry_after({"x-ratelimit-reset-requests": "1m30s"}, now=0.0)
     (1.5, None)
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
     said = headers.get("Retry-After")
     if said is not None:
-        seconds = _number(said)
+        seconds = number(said)
         return seconds if seconds is not None else _until_date(said, now)
     resets = [duration(headers.get(f"x-ratelimit-reset-{what}")) for what in _used_up(headers)]
     return max((reset for reset in resets if reset is not None), default=None)
 
 
 def _used_up(headers: Mapping[str, str]) -> list[str]:
-    return [what for what in ("requests", "tokens") if _number(headers.get(f"x-ratelimit-remaining-{what}")) == 0]
+    return [what for what in ("requests", "tokens") if number(headers.get(f"x-ratelimit-remaining-{what}")) == 0]
 
 
-def _number(text: str | None) -> float | None:
+def number(text: str | None) -> float | None:
+    """One that a header may mean: at least 0 and below a billion; else None."""
     try:
         number = float(text) if text is not None else None
     except ValueError:
@@ -57,5 +58,5 @@ def duration(text: str | None) -> float | None:
     (90.0, 0.02, 2.0, None)
     """
     if text is None or not _DURATION.fullmatch(text):
-        return _number(text)
+        return number(text)
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from pathlib import Path
@@ -84,6 +85,7 @@ class LLMScheduler:
         self._modes = Modes()
         self._budget = Budget(llm, limits_dir)
         self._hedges = Hedges()
+        self._open: Counter[str] = Counter()  # calls under way, by task id
         self._client: VisionClient | None = None
         self._room: WaitingRoom | None = None
         self._said_no_keys = False
@@ -298,6 +300,7 @@ class LLMScheduler:
         assert self._room is not None, "start() first"
         settled = False  # what became of the lease
         run.begin(key)
+        self._open[run.task.task_id] += 1
         try:
             timeout_s = max(0.001, min(self._llm.request_timeout_s, run.left()))
             answer = await self._client.complete(
@@ -316,12 +319,23 @@ class LLMScheduler:
                 self._budget.take_back(booked)
             return self._after_failure(run, lease, request, failure)
         finally:
+            self._note_end(run.task.task_id)
             if not settled:
                 self._reports.abandoned(lease)
             self._room.ended()
         outcome = self._after_answer(run, call, key.id, answer)
         self._reports.count(key.id, call.result)
         return outcome
+
+    def calling(self, task_id: str) -> bool:
+        """Is a call under way for this task?"""
+        return task_id in self._open
+
+    def _note_end(self, task_id: str) -> None:
+        if self._open[task_id] > 1:
+            self._open[task_id] -= 1
+        else:
+            del self._open[task_id]
 
     def _after_failure(self, run: Run, lease: Lease, request: Request, failure: CallFailed) -> GroupAssessment | None:
         """What a failed call means for the task; None: another call is worth making."""
