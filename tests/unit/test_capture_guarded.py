@@ -8,20 +8,24 @@ from __future__ import annotations
 import itertools
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 import pytest
+import trustme
 
 from vision_stream.api_networks import networks
+from vision_stream.api_sources import stream_target
 from vision_stream.errors import ConfigError
 from workers.capture.sources import open_isolated, open_source
 from workers.capture.sources.base import SourceError
 from workers.capture.sources.guarded import Guarded
-from workers.capture.sources.relay import RedirectFinder
+from workers.capture.sources.relay import RedirectFinder, Relay, relaying
 
 CAMERA, ELSEWHERE = "127.0.0.2", "127.0.0.1"
 ALLOWED = networks([f"{CAMERA}/32"])
@@ -191,6 +195,31 @@ def test_a_camera_in_its_network_is_seen_and_asked_by_its_own_name():
         shapes = first_pictures(guarded(f"http://camera.example:{port}/video?n=1", resolve=to_the_camera))
 
     assert shapes == [(120, 160, 3)] * 2
+
+
+def test_a_camera_behind_tls_is_seen_whoever_signed_its_certificate():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("another.example").configure_cert(context)
+
+    def talk(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            talk_mjpeg(encrypted)
+
+    with listening(CAMERA, talk) as port:
+        shapes = first_pictures(guarded(f"https://camera.example:{port}/video?n=1", resolve=to_the_camera))
+
+    assert shapes == [(120, 160, 3)] * 2
+
+
+def test_nobody_but_its_decoder_is_passed_on_by_a_relay(canary: tuple[Canary, int]):
+    heard, port = canary
+    allowed = networks([f"{ELSEWHERE}/32"])
+    relay = Relay(stream_target(f"http://{ELSEWHERE}:{port}/"), allowed, never=())
+    with relaying(relay), socket.create_connection(("127.0.0.1", urlsplit(relay.url).port or 0), timeout=5) as other:
+        other.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+        assert other.recv(100) == b""
+    assert heard.heard == []
 
 
 def test_a_name_that_leads_elsewhere_the_second_time_is_not_followed(canary: tuple[Canary, int]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
@@ -70,6 +71,7 @@ class Relay:
         self._allowed = allowed
         self._never = never
         self._resolve = resolve
+        self._key = secrets.token_hex(16)  # so that nobody else on this machine is passed on
         self._open = 0
         self._names: dict[bytes, bytes] = {}  # in FFmpeg's requests, and what the camera is to see instead
 
@@ -77,10 +79,10 @@ class Relay:
         """Listen until ``stop``."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=HEAD_BYTES)
         port = server.sockets[0].getsockname()[1]
-        self.url = f"{'rtsp' if self._target.is_rtsp else 'http'}://127.0.0.1:{port}/camera"
+        self.url = f"{'rtsp' if self._target.is_rtsp else 'http'}://127.0.0.1:{port}/{self._key}"
         self._names = {
-            f"rtsp://127.0.0.1:{port}/camera".encode(): self._target.url.encode(),
-            b"GET /camera HTTP": f"GET {self._target.path} HTTP".encode(),
+            f"rtsp://127.0.0.1:{port}/{self._key}".encode(): self._target.url.encode(),
+            f"GET /{self._key} HTTP".encode(): f"GET {self._target.path} HTTP".encode(),
             f"127.0.0.1:{port}".encode(): self._target.authority.encode(),
         }
         listening.set_result(None)
@@ -93,23 +95,30 @@ class Relay:
         try:
             if self._open <= MOST_CONNECTIONS:
                 await self._pass_on(reader, writer)
+            writer.close()
+            async with asyncio.timeout(IDLE_S):
+                await writer.wait_closed()
         except* Cut as cuts:
             self.trouble = str(cuts.exceptions[0])
         except* (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # FFmpeg sees the end of the stream, and says so
         finally:
             self._open -= 1
-            writer.close()
+            writer.transport.abort()  # of a closed one nothing is left to do
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(CONNECT_S):
+            first = await reader.read(CHUNK)  # FFmpeg speaks first, and each request comes in one piece
+        if self._key.encode() not in first:
+            return
         from_camera, to_camera = await self._connect()
         try:
             async with asyncio.TaskGroup() as group:
-                requests = group.create_task(self._requests(reader, to_camera))
+                requests = group.create_task(self._requests(first, reader, to_camera))
                 await self._answers(from_camera, writer)
                 requests.cancel()
         finally:
-            to_camera.close()
+            to_camera.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host = self._target.host
@@ -143,13 +152,14 @@ class Relay:
             addresses[-1], self._target.port, ssl=context, server_hostname=name, limit=HEAD_BYTES
         )
 
-    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """FFmpeg's, under the camera's own name; each comes in one piece, as FFmpeg writes it at once."""
-        while chunk := await reader.read(CHUNK):
+    async def _requests(self, chunk: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """FFmpeg's, from ``chunk`` on, under the camera's own name."""
+        while chunk:
             for ours, theirs in self._names.items():
                 chunk = chunk.replace(ours, theirs)
             writer.write(chunk)
             await writer.drain()
+            chunk = await reader.read(CHUNK)
         raise ConnectionAbortedError  # FFmpeg has left
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
