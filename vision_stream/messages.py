@@ -232,7 +232,7 @@ class Alert(Struct, frozen=True, kw_only=True, tag_field="type", tag="alert"):
 CameraMessage = CameraAssessment | Alert
 
 CameraState = Literal["online", "reconnecting", "stalled", "disabled"]
-CAMERA_REMOVED = "the camera was removed from the configuration"  # the reason of its last status, disabled
+CAMERA_REMOVED = "the camera is not to be watched: removed, disabled or stopped"  # the reason of its last status
 
 
 class CameraStatus(Struct, frozen=True, kw_only=True):

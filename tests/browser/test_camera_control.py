@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import a_page
-from tests.gateway_parts import MemoryCommands, a_gateway
+from tests.gateway_parts import MemoryCommands, a_gateway, a_status
+from vision_stream.messages import CAMERA_REMOVED
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +35,12 @@ async def test_a_camera_is_added_stopped_started_and_removed(browser):
         await expect(yard.get_by_role("button", name="Stop camera yard")).to_be_visible()
         assert keeper.kept["yard"].action == "start"
 
+        now = time.time()
+        await gateway.hub.status(a_status("yard", at=now))
+        await expect(yard).to_contain_text("Online")
         await yard.get_by_role("button", name="Remove camera yard").click()
+        await expect(yard.get_by_role("button", name="Remove camera yard")).to_have_count(0)
+        await gateway.hub.status(a_status("yard", at=now + 1, state="disabled", reason=CAMERA_REMOVED))
         await expect(yard).to_have_count(0)
         await expect(page.get_by_role("article", name="North").get_by_role("button", name="Remove")).to_have_count(0)
 

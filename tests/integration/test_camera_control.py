@@ -108,7 +108,7 @@ async def test_a_camera_is_decoded_once_whoever_looks_and_stopped_for_good_until
         assert await run.ask("POST", "/yard/start", {}) == 200
         await eventually(lambda: run.has("yard", "online"), within_s=60)
         assert await run.ask("DELETE", "/yard") == 204
-        await eventually(lambda: run.has("yard", "disabled"), within_s=30)
+        await eventually(lambda: run.has("yard", "not listed"), within_s=30)
 
 
 @asynccontextmanager

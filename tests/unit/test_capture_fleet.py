@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.films import ColourDetector, two_cars_driving, write_film
 from tests.waiting import eventually
 from vision_stream.config import load_with_places
-from vision_stream.messages import CameraStatus, Detection, StoredEvidence
+from vision_stream.messages import CAMERA_REMOVED, CameraStatus, Detection, StoredEvidence
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.evidence import MemoryEvidence
 from vision_stream.stores.frames import MemoryFrames
@@ -108,7 +108,7 @@ async def test_a_camera_that_is_removed_stops_and_leaves_no_picture_behind(yard:
     assert len(yard.detections["north"]) == seen
     assert await yard.evidence.get(yard.evidence_keys("south")[-1]) is not None
     last = [status for status in yard.statuses if status.camera_id == "north"][-1]
-    assert (last.state, last.reason) == ("disabled", "the camera was removed from the configuration")
+    assert (last.state, last.reason) == ("disabled", CAMERA_REMOVED)
 
 
 async def test_a_camera_that_another_worker_watches_now_stops_without_a_word_and_keeps_its_pictures(yard: Yard):

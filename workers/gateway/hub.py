@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 
 from vision_stream import metrics
-from vision_stream.messages import CameraMessage, CameraStatus, Detection
+from vision_stream.messages import CAMERA_REMOVED, CameraMessage, CameraStatus, Detection
 from workers.gateway.board import Board
 from workers.gateway.outbox import MAX_EVENTS, Outbox
 from workers.gateway.protocol import CAMERAS_CHANGED, Push
@@ -79,6 +79,8 @@ class Hub:
 
     async def status(self, status: CameraStatus) -> None:
         self._fan_out(self.board.status(status))
+        if status.reason == CAMERA_REMOVED:  # it may be listed no more
+            self.cameras_changed()
 
     async def assessment(self, message: CameraMessage) -> None:
         """An assessment or an alert; one that was seen before is not pushed again."""

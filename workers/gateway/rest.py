@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from vision_stream.errors import MessageError
 from vision_stream.messages import (
+    CAMERA_REMOVED,
     Alert,
     CameraAssessment,
     CameraState,
@@ -97,11 +98,15 @@ def routes() -> list[web.RouteDef]:
 
 
 async def cameras(request: web.Request) -> web.Response:
-    """Those of config/cameras.yaml, and those that were heard of."""
-    views = {view.camera_id: view for view in request.app[keys.HUB].board.views()}
-    roster = request.app[keys.ROSTER]
+    """Those of config/cameras.yaml and of the API, and those that were heard of and not removed since."""
+    roster, board = request.app[keys.ROSTER], request.app[keys.HUB].board
+    views = {view.camera_id: view for view in board.views() if view.camera_id in roster.cameras or not _removed(view)}
     summaries = tuple(_summary(name, views.get(name), roster) for name in sorted({*views, *roster.cameras}))
     return answer(Cameras(server_time=time.time(), cameras=summaries, control=keys.DESK in request.app))
+
+
+def _removed(view: CameraView) -> bool:
+    return view.status is not None and view.status.reason == CAMERA_REMOVED
 
 
 def _summary(camera_id: str, view: CameraView | None, roster: Roster) -> CameraSummary:

@@ -80,10 +80,10 @@ export function takeSummaries(summaries) {
   });
 }
 
-// Of a camera that is configured no more nothing is left, unless it was heard of.
-function forgetUnheard(configured) {
-  const heard = (known) => known.detection.value || known.status.value?.at;
-  const kept = [...cameras.value].filter(([id, known]) => configured.has(id) || heard(known));
+// Of a camera that is listed no more nothing is left, unless it was heard of and is still watched.
+function forgetUnheard(listed) {
+  const heard = (known) => (known.detection.value || known.status.value?.at) && known.status.value?.state !== "disabled";
+  const kept = [...cameras.value].filter(([id, known]) => listed.has(id) || heard(known));
   if (kept.length < cameras.value.size) cameras.value = new Map(kept);
 }
 
