@@ -41,7 +41,7 @@ def h264(fps: int, *, key_every: int) -> str:
 KINDS = {
     "h264": h264(25, key_every=10),
     "h264-slow": h264(1, key_every=4),
-    "h264-rare-keys": h264(25, key_every=12 * 25),
+    "h264-rare-keys": h264(25, key_every=14 * 25),
     "jpeg": f"{pictures(25)} ! jpegenc ! rtpjpegpay name=pay0",
     "audio": "audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay0",
     # JPEG 2000 as RTP carries it (RFC 5371), which FFmpeg does not know.

@@ -89,7 +89,7 @@ async def test_tcp_goes_through_a_firewall_that_loses_udp(servers: dict[str, Rts
 
 @pytest.mark.slow
 async def test_cameras_of_a_frame_a_second_or_with_key_frames_far_apart_are_seen(servers: dict[str, RtspServer]):
-    """FFmpeg looks at 5 s of the one before it calls it open; the other sends 11 s before any can be decoded."""
+    """FFmpeg looks at 5 s of the one before it calls it open; the other sends over 10 s before any can be decoded."""
     slow, rare = servers["open"].url("h264-slow"), servers["open"].url("h264-rare-keys")
     await asyncio.to_thread(some_frames, rare, Link(), 1)  # has begun by now, so that the next comes between two keys
     frames = await asyncio.gather(*(asyncio.to_thread(some_frames, source, Link(), 2) for source in (slow, rare)))

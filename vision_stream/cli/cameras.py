@@ -34,7 +34,7 @@ def list_(config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
 @commands.command(name="test")
 def try_all(
     camera: Annotated[list[str] | None, typer.Argument(metavar="[CAMERA]...", help="ids; none: all enabled")] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout", min=0.5, max=60, help="seconds to open each")] = 5.0,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.5, max=60, help="seconds to open each")] = 10.0,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="sources opened at once")] = 8,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
