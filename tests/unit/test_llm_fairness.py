@@ -6,6 +6,7 @@ import asyncio
 import statistics
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -19,13 +20,22 @@ from vision_stream.messages import Assessed, Expired, GroupAssessment
 from vision_stream.settings import KeySettings
 
 KEYS = ("a", "b", "c", "d")
+LOOSE = 10_000.0  # calls a second: it is counted, and does not matter
+
+
+@pytest.fixture(params=["one process", "files"])
+def limits_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    """Where calls are counted: in this process, or in files that all processes of a host share."""
+    return tmp_path if request.param == "files" else None
 
 
 @pytest.mark.parametrize("strategy", ["least_loaded", "round_robin"])
-async def test_even_load_is_spread_evenly(strategy):
+async def test_even_load_is_spread_evenly(strategy, limits_dir):
     async with (
         a_simulator(*KEYS, latency_s=0.02) as simulator,
-        a_scheduler(keys_for(simulator), selection_strategy=strategy, in_flight=8) as scheduler,
+        a_scheduler(
+            keys_for(simulator, qps_limit=LOOSE), selection_strategy=strategy, in_flight=8, limits_dir=limits_dir
+        ) as scheduler,
     ):
         await assess_all(scheduler, [a_task(n) for n in range(400)])
     counts = Counter(call.key for call in simulator.calls)
@@ -33,30 +43,32 @@ async def test_even_load_is_spread_evenly(strategy):
     assert max(counts.values()) / min(counts.values()) <= 1.05
 
 
-async def test_round_robin_takes_turns():
+async def test_round_robin_takes_turns(limits_dir):
     async with (
         a_simulator(*KEYS) as simulator,
-        a_scheduler(keys_for(simulator), selection_strategy="round_robin", in_flight=1) as scheduler,
+        a_scheduler(
+            keys_for(simulator, qps_limit=LOOSE), selection_strategy="round_robin", in_flight=1, limits_dir=limits_dir
+        ) as scheduler,
     ):
         await assess_all(scheduler, [a_task(n) for n in range(12)])
     assert [call.key for call in simulator.calls] == [*KEYS] * 3
 
 
-async def test_weighted_calls_go_by_priority():
+async def test_weighted_calls_go_by_priority(limits_dir):
     async with a_simulator("a", "b", "c") as simulator:
         keys = [
             KeySettings(**{**key.model_dump(), "api_key": key.api_key, "priority": priority})
-            for key, priority in zip(keys_for(simulator), (1, 2, 5), strict=True)
+            for key, priority in zip(keys_for(simulator, qps_limit=LOOSE), (1, 2, 5), strict=True)
         ]
-        async with a_scheduler(keys, selection_strategy="weighted", in_flight=4) as scheduler:
+        async with a_scheduler(keys, selection_strategy="weighted", in_flight=4, limits_dir=limits_dir) as scheduler:
             await assess_all(scheduler, [a_task(n) for n in range(160)])
     assert Counter(call.key for call in simulator.calls) == {"a": 20, "b": 40, "c": 100}
 
 
-async def test_least_loaded_leaves_a_slow_key_alone():
+async def test_least_loaded_leaves_a_slow_key_alone(limits_dir):
     async with a_simulator(*KEYS, latency_s=0.02) as simulator:
-        simulator.fault("slow", keys=("a",))
-        async with a_scheduler(keys_for(simulator), in_flight=8) as scheduler:
+        simulator.fault("slow", delay_s=1.0, keys=("a",))
+        async with a_scheduler(keys_for(simulator, qps_limit=LOOSE), in_flight=8, limits_dir=limits_dir) as scheduler:
             await assess_all(scheduler, [a_task(n) for n in range(200)])
     counts = Counter(call.key for call in simulator.calls)
     assert counts["a"] < min(counts[key] for key in "bcd") / 3

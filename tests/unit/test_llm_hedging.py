@@ -3,62 +3,116 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import statistics
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
 
 from tests.llm_parts import a_task, keys_for
-from tests.unit.test_llm_scheduler import a_scheduler, a_simulator, assess_all, states
+from tests.simulation.clock import VirtualLoop, run
+from tests.unit.test_llm_scheduler import Pictures, a_scheduler, a_simulator, assess_all, states
 from tests.waiting import eventually
+from vision_stream.llm.chat import Answer, Request
+from vision_stream.llm.client import Sent, unheard
+from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.hedging import SAVED_UP
+from vision_stream.llm.reports import HEDGE_AT
+from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import Assessed
+from vision_stream.settings import KeySettings, LLMSettings, SchedulerSettings
+
+VERDICT = msgspec.json.encode(
+    {"risk_level": "low", "confidence": 0.9, "risk_types": [], "description": "", "trigger_object_ids": []}
+).decode()
 
 
-async def latencies(*, hedging: bool, calls: int = 500) -> tuple[list[float], int]:
+class HeavyTailed:
+    """Answers after 100 ms; one call in ``one_in`` takes ten times as long. Waits on the virtual clock."""
+
+    def __init__(self, one_in: float) -> None:
+        self.calls, self.cancelled, self.one_in, self._chance = 0, 0, one_in, random.Random(1)
+
+    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
+        self.calls += 1
+        sent()
+        try:
+            await asyncio.sleep(1.0 if self._chance.random() * self.one_in < 1.0 else 0.1)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return Answer(content=VERDICT, model="m", finish_reason="stop", input_tokens=100, output_tokens=20)
+
+    async def close(self) -> None: ...
+
+
+@asynccontextmanager
+async def hedging_scheduler(client: HeavyTailed, *, hedging: bool) -> AsyncIterator[LLMScheduler]:
+    keys = [{"id": name, "api_key": f"sk-{name}", "base_url": "http://127.0.0.1:1/v1"} for name in "abc"]
+    llm = LLMSettings.model_validate({"keys": keys, "hedging": hedging})
+    scheduler = LLMScheduler(llm, SchedulerSettings(), Pictures(), MemoryCooldowns(), client=lambda: client)
+    await scheduler.start()
+    await assess_all(scheduler, [a_task(n) for n in range(30)])  # so that it is known what is usual
+    try:
+        yield scheduler
+    finally:
+        await scheduler.close()
+
+
+def latencies(*, hedging: bool, calls: int) -> tuple[list[float], int]:
     """Seconds of each task, and how many calls the endpoint got; two of a hundred take ten times as long."""
     found: list[float] = []
 
-    async def one(scheduler, number: int) -> None:
+    async def one(scheduler: LLMScheduler, number: int) -> None:
         await asyncio.sleep(number / 100)
         began = time.monotonic()
         assert isinstance(await scheduler.assess(a_task(number)), Assessed)
         found.append(time.monotonic() - began)
 
-    async with a_simulator("a", "b", "c", latency_s=0.1) as simulator:
-        async with a_scheduler(keys_for(simulator), hedging=hedging) as scheduler:
-            await assess_all(scheduler, [a_task(n) for n in range(30)])  # so that it is known what is usual
-            before = len(simulator.calls)
-            simulator.fault("slow", share=0.018)
+    async def all_of_them(loop: VirtualLoop) -> int:
+        client = HeavyTailed(one_in=math.inf)
+        async with hedging_scheduler(client, hedging=hedging) as scheduler:
+            client.calls, client.one_in = 0, 1 / 0.018
             await asyncio.gather(*(one(scheduler, n) for n in range(calls)))
-        return found, len(simulator.calls) - before
+            return client.calls
+
+    return found, run(all_of_them, seed=1)
 
 
 def p99(found: list[float]) -> float:
     return statistics.quantiles(found, n=100)[-1]
 
 
-async def test_a_heavy_tail_is_cut_at_two_percent_more_calls():
-    plain, _ = await latencies(hedging=False)
-    hedged, calls = await latencies(hedging=True)
+def test_a_heavy_tail_is_cut_at_two_percent_more_calls():
+    plain, _ = latencies(hedging=False, calls=2000)
+    hedged, calls = latencies(hedging=True, calls=2000)
+    print(f"p99 {p99(plain):.3f} s, hedged {p99(hedged):.3f} s with {calls / 2000 - 1:.1%} more calls")
     assert p99(hedged) <= 0.35 * p99(plain)
-    assert calls <= 1.02 * 500 + SAVED_UP  # which a quiet time before has left
+    assert calls <= 1.02 * 2000 + SAVED_UP  # which a quiet time before has left
 
 
-async def test_the_loser_is_cancelled_and_its_key_is_none_the_worse():
-    async with (
-        a_simulator("a", "b", latency_s=0.05) as simulator,
-        a_scheduler(keys_for(simulator), hedging=True) as scheduler,
-    ):
-        await assess_all(scheduler, [a_task(n) for n in range(60)])
-        simulator.fault("slow", times=1)
-        began = time.monotonic()
-        outcome = await scheduler.assess(a_task(99))
-        took = time.monotonic() - began
-        found = states(scheduler)
-        assert sum(key.in_flight for key in scheduler.pool.snapshot()) == 0
-    assert isinstance(outcome, Assessed)
-    assert outcome.attempts == 2
-    assert took < 0.4  # the slow one takes 0.5
-    assert found == {"a": "ready", "b": "ready"}
+def test_the_loser_is_cancelled_and_its_key_is_none_the_worse():
+    async def one_slow(loop: VirtualLoop) -> None:
+        client = HeavyTailed(one_in=math.inf)
+        async with hedging_scheduler(client, hedging=True) as scheduler:
+            await assess_all(scheduler, [a_task(n) for n in range(60)])
+            client.one_in = 1.0  # the next
+            loop.call_later(0.05, lambda: setattr(client, "one_in", math.inf))
+            began = loop.time()
+            outcome = await scheduler.assess(a_task(99))
+            took = loop.time() - began
+            assert isinstance(outcome, Assessed)
+            assert outcome.attempts == 2
+            assert took == pytest.approx(0.1 * HEDGE_AT + 0.1)  # when it is late, and then the second's answer
+            assert client.cancelled == 1
+            assert sum(key.in_flight for key in scheduler.pool.snapshot()) == 0
+            assert set(states(scheduler).values()) == {"ready"}
+
+    run(one_slow, seed=1)
 
 
 async def test_a_cancelled_task_ends_both_its_calls():

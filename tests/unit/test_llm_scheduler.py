@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -73,6 +74,7 @@ async def a_scheduler(
     min_cooldown: float = 0.2,
     in_flight: int = 50,
     call_deadline_s: float = 20.0,
+    limits_dir: Path | None = None,
     **llm: Any,
 ) -> AsyncIterator[LLMScheduler]:
     scheduler = LLMScheduler(
@@ -84,6 +86,7 @@ async def a_scheduler(
         SchedulerSettings(max_concurrent_tasks=in_flight, call_deadline_s=call_deadline_s),
         store or Pictures(),
         board or MemoryCooldowns(),
+        limits_dir=limits_dir,
     )
     await scheduler.start()
     try:
