@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 
 from tests.builders import a_group, an_object
+from vision_stream.llm.chat import Answer, Request
+from vision_stream.llm.client import Sent, unheard
 from vision_stream.messages import AssessmentTask, InlineEvidence, StageTimes
 from vision_stream.settings import KeySettings
 from vision_stream.simulators.llm import LLMSimulator, SimulatedKey
@@ -63,3 +68,26 @@ def keys_for(simulator: LLMSimulator, **fields: Any) -> tuple[KeySettings, ...]:
         )
         for key in simulator.options.keys
     )
+
+
+VERDICT = {"risk_level": "low", "confidence": 0.9, "risk_types": [], "description": "", "trigger_object_ids": []}
+
+
+class TimedClient:
+    """A ``VisionClient`` without a network, for the virtual clock: it answers after ``latency()`` seconds."""
+
+    def __init__(self, latency: Callable[[], float]) -> None:
+        self.latency, self.calls, self.cancelled = latency, 0, 0
+
+    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
+        self.calls += 1
+        sent()
+        try:
+            await asyncio.sleep(self.latency())
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        content = msgspec.json.encode(VERDICT).decode()
+        return Answer(content=content, model="m", finish_reason="stop", input_tokens=100, output_tokens=20)
+
+    async def close(self) -> None: ...

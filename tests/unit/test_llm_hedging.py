@@ -3,55 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
 import pytest
 
-from tests.llm_parts import a_task, keys_for
+from tests.llm_parts import TimedClient, a_task, keys_for
 from tests.simulation.clock import VirtualLoop, run
 from tests.unit.test_llm_scheduler import Pictures, a_scheduler, a_simulator, assess_all, states
 from tests.waiting import eventually
-from vision_stream.llm.chat import Answer, Request
-from vision_stream.llm.client import Sent, unheard
 from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.hedging import SAVED_UP
 from vision_stream.llm.reports import HEDGE_AT
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import Assessed
-from vision_stream.settings import KeySettings, LLMSettings, SchedulerSettings
+from vision_stream.settings import LLMSettings, SchedulerSettings
 
-VERDICT = msgspec.json.encode(
-    {"risk_level": "low", "confidence": 0.9, "risk_types": [], "description": "", "trigger_object_ids": []}
-).decode()
-
-
-class HeavyTailed:
-    """Answers after 100 ms; one call in ``one_in`` takes ten times as long. Waits on the virtual clock."""
-
-    def __init__(self, one_in: float) -> None:
-        self.calls, self.cancelled, self.one_in, self._chance = 0, 0, one_in, random.Random(1)
-
-    async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
-        self.calls += 1
-        sent()
-        try:
-            await asyncio.sleep(1.0 if self._chance.random() * self.one_in < 1.0 else 0.1)
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        return Answer(content=VERDICT, model="m", finish_reason="stop", input_tokens=100, output_tokens=20)
-
-    async def close(self) -> None: ...
+USUAL_S, SLOW_S = 0.1, 1.0
+TAIL = 0.018  # of the calls are slow
 
 
 @asynccontextmanager
-async def hedging_scheduler(client: HeavyTailed, *, hedging: bool) -> AsyncIterator[LLMScheduler]:
+async def hedging_scheduler(client: TimedClient, *, hedging: bool) -> AsyncIterator[LLMScheduler]:
     keys = [{"id": name, "api_key": f"sk-{name}", "base_url": "http://127.0.0.1:1/v1"} for name in "abc"]
     llm = LLMSettings.model_validate({"keys": keys, "hedging": hedging})
     scheduler = LLMScheduler(llm, SchedulerSettings(), Pictures(), MemoryCooldowns(), client=lambda: client)
@@ -74,9 +50,9 @@ def latencies(*, hedging: bool, calls: int) -> tuple[list[float], int]:
         found.append(time.monotonic() - began)
 
     async def all_of_them(loop: VirtualLoop) -> int:
-        client = HeavyTailed(one_in=math.inf)
+        chance, client = random.Random(1), TimedClient(lambda: USUAL_S)
         async with hedging_scheduler(client, hedging=hedging) as scheduler:
-            client.calls, client.one_in = 0, 1 / 0.018
+            client.calls, client.latency = 0, lambda: SLOW_S if chance.random() < TAIL else USUAL_S
             await asyncio.gather(*(one(scheduler, n) for n in range(calls)))
             return client.calls
 
@@ -97,17 +73,17 @@ def test_a_heavy_tail_is_cut_at_two_percent_more_calls():
 
 def test_the_loser_is_cancelled_and_its_key_is_none_the_worse():
     async def one_slow(loop: VirtualLoop) -> None:
-        client = HeavyTailed(one_in=math.inf)
+        client = TimedClient(lambda: USUAL_S)
         async with hedging_scheduler(client, hedging=True) as scheduler:
             await assess_all(scheduler, [a_task(n) for n in range(60)])
-            client.one_in = 1.0  # the next
-            loop.call_later(0.05, lambda: setattr(client, "one_in", math.inf))
+            latencies_s = iter((SLOW_S, USUAL_S))
+            client.latency = lambda: next(latencies_s)
             began = loop.time()
             outcome = await scheduler.assess(a_task(99))
             took = loop.time() - began
             assert isinstance(outcome, Assessed)
             assert outcome.attempts == 2
-            assert took == pytest.approx(0.1 * HEDGE_AT + 0.1)  # when it is late, and then the second's answer
+            assert took == pytest.approx(USUAL_S * HEDGE_AT + USUAL_S)  # when it is late, and then the second's answer
             assert client.cancelled == 1
             assert sum(key.in_flight for key in scheduler.pool.snapshot()) == 0
             assert set(states(scheduler).values()) == {"ready"}
