@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import aiomqtt
 import pytest
 import trustme
 import yaml
@@ -25,10 +27,10 @@ from tests.builders import a_detection, an_object
 from tests.gateway_parts import a_status, an_alert
 from tests.mqtt_broker import Listener, MqttBroker, listening
 from tests.waiting import eventually
-from vision_stream import topics
+from vision_stream import metrics, topics
 from vision_stream.messages import CAMERA_REMOVED, encode
 from vision_stream.settings import MqttSettings
-from workers.mqtt.link import MqttLink
+from workers.mqtt.link import IN_FLIGHT, MqttLink
 from workers.mqtt.outbox import Outbox
 from workers.mqtt.sink import MqttSink
 
@@ -149,16 +151,22 @@ async def test_a_broker_that_restarts_without_memory_is_told_everything_again_an
     assert said.count("MQTT broker is back") == 1
 
 
-async def test_a_broker_that_is_away_holds_nobody_up_and_the_newest_news_wait_for_it(broker: MqttBroker):
-    broker.stop()
-    async with telling(broker.settings(), max_news=5) as ours:
+async def test_a_broker_that_does_not_answer_holds_nobody_up_and_the_newest_news_wait_for_it(broker: MqttBroker):
+    dropped = metrics.mqtt_dropped._value.get()
+    async with listening(broker.port) as home, telling(broker.settings(), max_news=5) as ours:
+        await eventually(lambda: home.text(AVAILABLE) == "online" and len(ours.outbox) == 0)
+        broker.signal(signal.SIGSTOP)
         for n in range(1, 200):
             await ours.sink.detection(seen(*["car"] * n, sequence=n))
-        assert ours.outbox.dropped == 0  # counted by the sink
-        broker.start()
-        async with listening(broker.port) as home:
-            await eventually(lambda: len(home.values("vision-stream/events")) == 5, within_s=10)
-            assert home.values("vision-stream/events")[-1]["after"]["id"] == "cam-01-s1-198"
+        assert metrics.mqtt_dropped._value.get() == dropped + 199 - 5
+
+        broker.signal(signal.SIGCONT)
+        await eventually(lambda: _told(home)[-1:] == ["cam-01-s1-198"], within_s=10)
+        assert len(_told(home)) <= 5 + IN_FLIGHT
+
+
+def _told(home: Listener) -> list[str]:
+    return [event["after"]["id"] for event in home.values("vision-stream/events")]
 
 
 async def test_a_frozen_broker_is_noticed_and_told_again_when_it_thaws(broker: MqttBroker, monkeypatch):
@@ -171,6 +179,35 @@ async def test_a_frozen_broker_is_noticed_and_told_again_when_it_thaws(broker: M
         broker.signal(signal.SIGCONT)
         async with listening(broker.port) as home:
             await eventually(lambda: home.text("vision-stream/cam-01/car") == "1", within_s=10)
+
+
+async def test_a_frozen_broker_does_not_keep_us_from_our_end(broker: MqttBroker):
+    async with telling(broker.settings()) as ours:
+        await eventually(lambda: ours.link.lost is None and len(ours.outbox) == 0)
+        broker.signal(signal.SIGSTOP)
+        ours.task.cancel()
+        await asyncio.wait([ours.task], timeout=5)  # less than the 10 s of a request
+        assert ours.task.done()
+        broker.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("call", ["__aenter__", "subscribe"])
+async def test_it_ends_also_where_the_client_swallows_that_it_is_told_to(broker: MqttBroker, monkeypatch, call: str):
+    original = getattr(aiomqtt.Client, call)
+
+    async def swallowing(client: aiomqtt.Client, *args: Any) -> Any:
+        """What ``wait_for`` in the client does under Python 3.11 where both come in the same moment."""
+        answer = await original(client, *args)
+        monkeypatch.undo()  # once
+        ours.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return answer
+
+    monkeypatch.setattr(aiomqtt.Client, call, swallowing)
+    async with telling(broker.settings()) as ours:
+        await asyncio.wait([ours.task], timeout=5)
+        assert ours.task.cancelled()
 
 
 async def test_home_assistant_that_starts_again_is_told_everything_again(broker: MqttBroker):

@@ -79,7 +79,9 @@ class MqttLink:
         return mask(reason)
 
     async def _connected(self) -> None:
+        cancellations = _cancellations()
         async with await self._client() as client:
+            _heed_more_than(cancellations)
             client.pending_calls_threshold = 3 * IN_FLIGHT
             unsent = self._outbox.resend(last=self._topics.available)
             self._say_back(unsent)
@@ -108,10 +110,12 @@ class MqttLink:
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         """Ends with MqttError when the connection does."""
+        cancellations = _cancellations()
         if self._settings.discovery:
             await client.subscribe(self._topics.birth)
         if not self._found_kept:
             await client.subscribe([(topic, 0) for topic in self._topics.kept])
+        _heed_more_than(cancellations)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._find_kept_s
         async with asyncio.TaskGroup() as group:
@@ -128,7 +132,7 @@ class MqttLink:
     def _heard(self, message: aiomqtt.Message) -> None:
         topic = message.topic.value
         if topic == self._topics.birth:
-            if message.payload == b"online" and not message.retain:  # a retained one is no birth of now
+            if message.payload == b"online":
                 self._outbox.resend(last=self._topics.available)
         elif message.retain and message.payload:
             self._on_kept(topic)
@@ -178,6 +182,19 @@ def _tls(settings: MqttSettings) -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError is one
         raise Unreadable(f"mqtt's certificates: {error.strerror or error}") from error
     return context
+
+
+def _cancellations() -> int:
+    """How often the running task was cancelled; not 0 after a TaskGroup of its own has failed."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _heed_more_than(before: int) -> None:
+    """Raise CancelledError where this task was cancelled in a call of the client's that returned all the same: in
+    Python 3.11 the ``wait_for`` in these calls takes an answer of the same moment for more important."""
+    if _cancellations() > before:
+        raise asyncio.CancelledError
 
 
 def _first(failures: BaseExceptionGroup) -> str:
