@@ -23,7 +23,7 @@ from vision_stream.api_networks import networks
 from vision_stream.api_sources import stream_target
 from vision_stream.errors import ConfigError
 from workers.capture.sources import open_isolated, open_source
-from workers.capture.sources.base import SourceError
+from workers.capture.sources.base import Link, NoFrames, SourceError
 from workers.capture.sources.guarded import Guarded
 from workers.capture.sources.relay import RedirectFinder, Relay, relaying
 
@@ -286,6 +286,20 @@ def listening_at(host: str, port: int, talk: Talk) -> Iterator[None]:
 def test_why_a_camera_cannot_be_seen_is_said_in_words(answer: Talk, said: str):
     with listening(CAMERA, answer) as port, pytest.raises(SourceError, match=said):
         first_pictures(guarded(f"http://{CAMERA}:{port}/"))
+
+
+def test_a_camera_that_falls_silent_is_said_to_send_no_frames():
+    def talk(connection: socket.socket) -> None:
+        head_of(connection)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n")
+        _, jpeg = cv2.imencode(".jpg", np.zeros((120, 160, 3), np.uint8))
+        for _ in range(10):
+            connection.sendall(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % jpeg.size)
+            connection.sendall(jpeg.tobytes() + b"\r\n")
+        connection.recv(1)  # until the other side gives up
+
+    with listening(CAMERA, talk) as port, pytest.raises(NoFrames, match=f"http://{CAMERA}:{port}/: no frames for"):
+        first_pictures(guarded(f"http://{CAMERA}:{port}/", link=Link(read_s=1.0)), count=1000)
 
 
 def test_without_networks_nothing_is_reached(canary: tuple[Canary, int]):

@@ -51,7 +51,7 @@ def open_source(
     """
     text = source.strip()
     if text.startswith(GUARDED):
-        return _guarded(text, fps, networks)
+        return _guarded(text, fps, link, networks)
     if link.transport == "udp" and text.lower().startswith("rtsp://"):
         return _over_udp(text, fps, link)
     return open_here(text, fps=fps, loop=loop, realtime=realtime, link=link)
@@ -84,7 +84,7 @@ def open_isolated(
     if sys.platform == "win32":
         return None
     if text.startswith(GUARDED):
-        return _guarded(text, fps, networks)  # is so always
+        return _guarded(text, fps, link, networks)  # is so always
     if _WEBCAM.fullmatch(text) or (_URL.match(text) and not text.startswith("file://")):
         from workers.capture.sources.isolated import Isolated
 
@@ -99,10 +99,10 @@ def _over_udp(text: str, fps: float, link: Link) -> FrameSource:
     return isolated
 
 
-def _guarded(text: str, fps: float, networks: Sequence[Network]) -> FrameSource:
+def _guarded(text: str, fps: float, link: Link, networks: Sequence[Network]) -> FrameSource:
     from workers.capture.sources.guarded import Guarded
 
-    return Guarded(text, fps=fps, networks=networks)
+    return Guarded(text, fps=fps, link=link, networks=networks)
 
 
 def _scene(text: str, fps: float) -> FrameSource:

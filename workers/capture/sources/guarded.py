@@ -11,12 +11,13 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from vision_stream.api_networks import NEVER, Network, Resolve, system_resolver
 from vision_stream.api_sources import GUARDED, stream_target
 from vision_stream.errors import ConfigError
 from vision_stream.redaction import redact_url
-from workers.capture.sources.base import Frame, SourceError
+from workers.capture.sources.base import Frame, Link, SourceError
 from workers.capture.sources.isolated import Isolated
 from workers.capture.sources.relay import Relay, relaying
 
@@ -41,6 +42,7 @@ class Guarded:
         *,
         fps: float,
         networks: Sequence[Network],
+        link: Link = Link(),
         never: Sequence[Network] = NEVER,
         resolve: Resolve = system_resolver,
     ) -> None:
@@ -48,6 +50,7 @@ class Guarded:
         Args:
             source: begins with ``guarded:``.
             networks, never: where it may lead, and where not, whatever ``networks`` says.
+            link: how long it is waited for.
         Raises:
             ConfigError: it is no source that the API may name.
         """
@@ -57,16 +60,20 @@ class Guarded:
         self.name = redact_url(target.url)
         self.relay = Relay(target, networks, never=never, resolve=resolve)
         self._fps = fps
+        self._link = replace(link, transport="tcp")
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Raises SourceError: it may not be reached, cannot be opened, or broke off."""
+        """Raises SourceError: it may not be reached, cannot be opened, or broke off; NoFrames: as its decoder."""
         with relaying(self.relay):
-            decoder = Isolated(self.relay.url, fps=self._fps, relayed=_environment())
+            decoder = Isolated(self.relay.url, fps=self._fps, link=self._link, relayed=_environment())
             try:
-                yield from decoder.frames(stop)
+                for frame in decoder.frames(stop):
+                    self.relay.trouble = None  # a request that is refused while pictures come is none
+                    yield frame
             except SourceError as error:
-                why = self.relay.trouble or error.what.replace(self.relay.url, "it")
-                raise type(error)(f"{self.name}: {why}") from None
+                trouble = self.relay.trouble
+                what = f"{self.name}: {trouble}" if trouble else error.what.replace(self.relay.url, self.name)
+                raise type(error)(what) from None
 
 
 def _environment() -> dict[str, str]:
