@@ -16,6 +16,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -34,9 +35,13 @@ from workers.capture.worker import CaptureWorker
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("RTSP_ROUNDS", "20"))
-KINDS = {"north": "h264", "south": "h264", "yard": "jpeg"}
+CAMERAS: tuple[tuple[str, str, Literal["tcp", "udp"]], ...] = (
+    ("north", "h264", "tcp"),
+    ("south", "h264", "udp"),
+    ("yard", "jpeg", "tcp"),
+)
 # As in production (10 s to read, 12 s to stall, 60 s to freeze), only shorter; opening takes 1 to 2 s.
-LINK = Link(open_s=6.0, read_s=0.8)
+OPEN_S, READ_S = 6.0, 0.8
 POLICY = FeedPolicy(stall_s=1.2, first_frame_s=12.0, frozen_s=1.0, first_retry_s=0.1, max_retry_s=0.4)
 NOTICED_S, BACK_S = 15.0, 30.0  # on a busy machine
 
@@ -46,8 +51,9 @@ pytestmark = pytest.mark.rtsp
 class Camera:
     """A server with one camera, and the worker that watches it."""
 
-    def __init__(self, name: str, server: RtspServer) -> None:
+    def __init__(self, name: str, server: RtspServer, transport: Literal["tcp", "udp"]) -> None:
         self.name = name
+        self.link = Link(transport, open_s=OPEN_S, read_s=READ_S)
         self.server = server
         self.seen: list[Detection] = []
         self.statuses: list[CameraStatus] = []
@@ -69,7 +75,7 @@ class Camera:
             evidence=MemoryEvidence(),
             frames=MemoryFrames(),
             policy=POLICY,
-            link=LINK,
+            link=self.link,
         )
 
     async def is_noticed(self, told: int) -> CameraStatus:
@@ -163,7 +169,8 @@ async def watched_cameras() -> AsyncIterator[list[Camera]]:
     inference, detector, background = Inference(), ColourDetector(), Background()
     async with AsyncExitStack() as servers:
         cameras = [
-            Camera(name, await servers.enter_async_context(RtspServer({name: kind}))) for name, kind in KINDS.items()
+            Camera(name, await servers.enter_async_context(RtspServer({name: kind})), transport)
+            for name, kind, transport in CAMERAS
         ]
         for camera in cameras:
             background.spawn(camera.worker(inference, detector).run(), name=camera.name)
@@ -180,7 +187,7 @@ async def test_no_camera_is_left_blind_whatever_befalls_it():
     seed = int(os.environ.get("RTSP_SEED", time.time_ns() % 100_000))
     print(f"RTSP_SEED={seed}")
     chance = random.Random(seed)
-    rounds = [[chance.choice(list(SAID)) for _ in KINDS] for _ in range(ROUNDS)]
+    rounds = [[chance.choice(list(SAID)) for _ in CAMERAS] for _ in range(ROUNDS)]
     async with watched_cameras() as cameras:
         for camera in cameras:
             await camera.is_seen_from(0.0)
