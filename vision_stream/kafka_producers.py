@@ -19,7 +19,10 @@ async def dispose(producer: AIOKafkaProducer, *, within_s: float) -> None:
     try:
         async with asyncio.timeout(within_s):
             await producer._sender.close()
-            for batch in [*itertools.chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]:
+            waiting = list(itertools.chain.from_iterable(accumulator._batches.values()))
+            # One that was to be sent again is no longer pending, and its end trips over that.
+            accumulator._pending_batches.update(batch for batch in waiting if batch.retry_count)
+            for batch in {*waiting, *accumulator._pending_batches}:
                 batch.future.cancel()
             await producer.stop()
     except (KafkaError, OSError, TimeoutError) as error:

@@ -25,7 +25,8 @@ from workers.capture.tally import Tally, as_text
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
 
-FLUSH_WITHIN_S = 1.0  # of the 5 s that a process has to end in
+FLUSH_WITHIN_S = 3.0  # of the 5 s that a process has to end in
+GROUP_FLUSH_WITHIN_S = 1.0  # twice: before it leaves its group, and of what is left at the end
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Plan:
     seconds: float | None = None  # end after these
     as_json: bool = False
     follow: Follow | None = None
+
+    @property
+    def in_group(self) -> bool:
+        return self.follow is not None and self.follow.group is not None
 
 
 def chosen_cameras(
@@ -99,7 +104,7 @@ async def _run(settings: Settings, plan: Plan, reload: Callable[[], Settings]) -
     finally:
         await background.close()
         if kafka is not None:
-            await kafka.close()
+            await kafka.close(within_s=GROUP_FLUSH_WITHIN_S if plan.in_group else FLUSH_WITHIN_S)
         await stores.close()
         inference.close()
         await tracing.stop()
@@ -165,8 +170,8 @@ async def _following(
     finally:
         await following.stop_changing()
         await fleet.close()
-        if seen.kafka is not None:
-            await seen.kafka.flush(within_s=FLUSH_WITHIN_S)  # or our last words would come after the next owner's first
+        if follow.group is not None:  # or our last words would come after the next owner's first
+            await seen.kafka.flush(within_s=GROUP_FLUSH_WITHIN_S)
         await following.leave()
 
 
