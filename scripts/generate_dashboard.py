@@ -349,6 +349,13 @@ ROWS = (
                 "sum by (topic) (increase(vision_stream_gateway_skipped_total[10m]))",
                 "{{topic}}, 10 min",
             ),
+            lines(
+                "Told an MQTT broker",
+                "sum by (kind) (rate(vision_stream_mqtt_messages_total[$__rate_interval]))",
+                "{{kind}}",
+                unit="reqps",
+            ),
+            lines("Dropped before an MQTT broker", "sum(increase(vision_stream_mqtt_dropped_total[10m]))", "10 min"),
             lines("Redis answers", "min by (where) (vision_stream_redis_up)", "{{where}}"),
             lines(
                 "Redis commands that failed",

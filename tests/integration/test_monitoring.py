@@ -38,6 +38,7 @@ ONLY_IN_TROUBLE = {
     "vision_stream_redis_errors_total": "Redis answers",
     "vision_stream_websocket_dropped_total": "no browser is slow",
     "vision_stream_gateway_skipped_total": "every message can be read",
+    "vision_stream_mqtt_messages_total": "no MQTT broker is told",
     "vision_stream_llm_over_budget_total": "the demo has no budget",
     "vision_stream_llm_spend_total": "the demo has no prices",
 }
