@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 KEYS = 10
+PATIENCE_S = 120.0  # of openai and LiteLLM: 500 connections at once take a busy machine longer than openai's 5 s
 PICTURE = b"\xff\xd8\xff" + os.urandom(30_000)
 SYSTEM = "s" * 1800
 ANSWER = {
@@ -208,7 +209,11 @@ async def openai_client(base_url: str, *, quick: bool) -> tuple[Call, Call]:
     make: Any = openai.DefaultAioHttpClient if quick else openai.DefaultAsyncHttpxClient
     clients = [
         openai.AsyncOpenAI(
-            api_key=f"sk-{n}", base_url=base_url, max_retries=0, http_client=make(limits=_httpx_limits())
+            api_key=f"sk-{n}",
+            base_url=base_url,
+            max_retries=0,
+            timeout=PATIENCE_S,
+            http_client=make(limits=_httpx_limits(), timeout=PATIENCE_S),
         )
         for n in range(KEYS)
     ]
@@ -237,7 +242,12 @@ async def litellm_router(base_url: str, *, strategy: str) -> tuple[Call, Call]:
     models = [
         {
             "model_name": "mock",
-            "litellm_params": {"model": "openai/mock", "api_key": f"sk-{n}", "api_base": base_url},
+            "litellm_params": {
+                "model": "openai/mock",
+                "api_key": f"sk-{n}",
+                "api_base": base_url,
+                "timeout": PATIENCE_S,
+            },
         }
         for n in range(KEYS)
     ]
