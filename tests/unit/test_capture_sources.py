@@ -7,12 +7,16 @@ import time
 from pathlib import Path
 
 import cv2
+import psutil
 import pytest
 
-from tests.films import picture, two_cars_driving, write_film
+from tests.films import picture, two_cars_driving, write_film, write_h264
+from tests.waiting import eventually
 from vision_stream.errors import ConfigError
 from workers.capture.sources import FrameSource, Link, SourceError, open_source
+from workers.capture.sources.isolated import Isolated
 from workers.capture.sources.stream import Stream
+from workers.capture.sources.webcam import Webcam
 
 
 def all_frames(source: FrameSource, limit: int = 1000):
@@ -108,6 +112,22 @@ def test_cameras_are_live_and_come_back_when_they_break_off(source: str, live: b
     assert open_source(source, fps=2).live is live
 
 
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [("rtsp://10.0.0.1/a", Isolated), ("RTSP://10.0.0.1/a", Isolated), ("http://10.0.0.1/a", Stream), ("0", Webcam)],
+)
+def test_only_rtsp_over_udp_needs_a_process_of_its_own(source: str, kind: type):
+    assert isinstance(open_source(source, fps=2, link=Link("udp")), kind)
+    assert not isinstance(open_source(source, fps=2, link=Link("tcp")), Isolated)
+
+
+def test_where_there_is_no_such_process_udp_is_an_error_that_says_what_to_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(ConfigError, match="rtsp_transport cannot be udp on Windows") as error:
+        open_source("rtsp://10.0.0.1/a", fps=2, link=Link("udp"))
+    assert "set it to tcp" in str(error.value)
+
+
 def test_a_films_generator_releases_its_file_when_it_is_closed_early(film: Path):
     frames = open_source(str(film), fps=10, realtime=False).frames(threading.Event())
     next(iter(frames))
@@ -141,6 +161,21 @@ def test_a_recording_behind_a_url_is_played_at_its_own_speed(served: str):
 def test_a_stream_that_ends_has_broken_off(served: str):
     with pytest.raises(SourceError, match="ended"):
         all_frames(open_source(f"http://{served}", fps=10))
+
+
+def native_threads() -> int:
+    return psutil.Process().num_threads() - threading.active_count()
+
+
+async def test_a_stream_is_decoded_by_its_reader_alone_as_each_thread_more_would_hold_back_a_frame(
+    served: str, film: Path
+):
+    write_h264(film.parent / "stream.ts", two_cars_driving(20), fps=10)
+    source = open_source(f"http://{served.replace(film.name, 'stream.ts')}", fps=10)
+    before = native_threads()
+    with contextlib.closing(source.frames(threading.Event())) as frames:  # type: ignore[type-var]
+        next(iter(frames))
+        await eventually(lambda: native_threads() <= before)
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
