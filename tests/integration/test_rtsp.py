@@ -50,8 +50,6 @@ async def servers() -> AsyncIterator[dict[str, RtspServer]]:
     }
     async with AsyncExitStack() as stack:
         await asyncio.gather(*map(stack.enter_async_context, made.values()))
-        made["paused"].pause()
-        await made["muted"].tell("mute", "h264")
         yield made
 
 
@@ -100,8 +98,10 @@ async def test_cameras_of_a_frame_a_second_or_with_key_frames_far_apart_are_seen
 # --- why not -----------------------------------------------------------------------------------------------------
 
 
-def unseen(servers: dict[str, RtspServer], firewalled: int) -> dict[str, tuple[dict[str, Any], str]]:
+async def unseen(servers: dict[str, RtspServer], firewalled: int) -> dict[str, tuple[dict[str, Any], str]]:
     """Camera -> what config/cameras.yaml says of it, and the words that are to be told."""
+    await servers["muted"].tell("mute", "h264")
+    servers["paused"].pause()
     return {
         "refused": (_camera(f"rtsp://{GOOD}127.0.0.1:{closed_port()}/h264"), "connection refused"),
         "no-host": (_camera(f"rtsp://{GOOD}camera.invalid/h264"), "its host name is not known"),
@@ -126,7 +126,7 @@ def _camera(source: str) -> dict[str, Any]:
 
 async def test_cameras_test_names_the_cause(servers: dict[str, RtspServer], tmp_path: Path):
     async with udp_firewall(servers["open"]) as firewalled:
-        wanted = unseen(servers, firewalled)
+        wanted = await unseen(servers, firewalled)
         cameras = [{"id": name, **fields} for name, (fields, _) in wanted.items()]
         (tmp_path / "cameras.yaml").write_text(json.dumps({"cameras": cameras}))
         arguments = ("cameras", "test", "--json", "--timeout", "4", "--parallel", "11", "--config-dir", str(tmp_path))
@@ -160,7 +160,7 @@ class Listener:
 async def test_a_camera_s_status_names_the_cause_until_it_is_mended(servers: dict[str, RtspServer]):
     background, inference, heard = Background(), Inference(), dict[str, Listener]()
     async with udp_firewall(servers["open"]) as firewalled:
-        wanted = unseen(servers, firewalled)
+        wanted = await unseen(servers, firewalled)
         for name, (fields, _) in wanted.items():
             heard[name] = Listener()
             worker = CaptureWorker(
