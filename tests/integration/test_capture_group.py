@@ -71,11 +71,12 @@ class Street:
         self.workers.append(Worker(process, log))
         return self.workers[-1]
 
-    async def command(self, command: CameraCommand) -> None:
+    async def command(self, camera_id: str, command: CameraCommand | None) -> None:
+        """None: what is no command."""
         producer = AIOKafkaProducer(**client_options(self.settings.kafka))
         await producer.start()
         topic = self.settings.kafka.topics.camera_commands.name
-        await producer.send_and_wait(topic, encode(command), key=command.camera_id.encode())
+        await producer.send_and_wait(topic, encode(command) if command else b"garbage", key=camera_id.encode())
         await producer.stop()
 
     async def members(self) -> int:
@@ -214,11 +215,13 @@ async def test_a_group_follows_the_file_and_the_api_and_a_worker_that_ends_hands
     first = await street.hire()
     await street.watched("north", "south")
 
-    await street.command(CameraCommand(camera_id="south", action="stop", at=time.time()))
+    await street.command("north", None)
+    await street.command("south", CameraCommand(camera_id="south", action="stop", at=time.time()))
     await street.watched("north")
     await eventually(lambda: [s.state for s in street.statuses if s.camera_id == "south"][-1] == "disabled")
 
-    await street.command(CameraCommand(camera_id="added", action="start", source=QUIET, fps=4, at=time.time()))
+    added = CameraCommand(camera_id="added", action="start", source=QUIET, fps=4, at=time.time())
+    await street.command("added", added)
     street.write("north", "south", "east")
     await street.watched("north", "east", "added")
 
