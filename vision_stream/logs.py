@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from vision_stream import tracing
-from vision_stream.redaction import mask_rendered
+from vision_stream.redaction import mask, mask_rendered
 
 QUIET = (
     "aiokafka",
@@ -39,31 +39,34 @@ TROUBLE = (  # each message in flight says it
 )
 EVERY_S = 10.0
 
+_stack = structlog.processors.StackInfoRenderer(additional_ignores=["vision_stream.logs"])
+
 
 def setup(level: str = "INFO", fmt: Literal["auto", "console", "json"] = "auto") -> None:
     """Configure structlog and the standard library's root logger, both to stderr."""
     as_json = fmt == "json" or (fmt == "auto" and not sys.stderr.isatty())
-    shared: list[structlog.types.Processor] = [
+    theirs: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _add_time,
+        structlog.stdlib.ExtraAdder(),
     ]
     repeats = OnceInAWhile()
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(repeats)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=theirs,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(as_json)],
         )
     )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            structlog.contextvars.merge_contextvars,
             repeats,
-            structlog.processors.StackInfoRenderer(),
+            _describe,
             *_renderers(as_json),
         ],
         logger_factory=lambda name="root", *_: Line(name, handler),
@@ -121,7 +124,7 @@ class OnceInAWhile(logging.Filter):
         return self._due((record.name, record.levelname, str(record.msg)), record.created)
 
     def __call__(self, logger: Line, method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
-        event = line.get("event")
+        event = line["event"]
         if event in TROUBLE and not self._due((logger.name, method, event), time.time()):
             raise structlog.DropEvent
         return line
@@ -138,6 +141,14 @@ def mute_kafka_client() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
+def _describe(logger: Line, method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+    """What structlog's own processors would add one by one, at three times the cost."""
+    line["level"], line["logger"] = method, logger.name
+    if "stack_info" in line:
+        line = _stack(logger, method, line)
+    return _add_time(logger, method, line)
+
+
 def _add_time(logger: Any, method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
     """In UTC. By hand, as structlog's costs six microseconds."""
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
@@ -150,14 +161,15 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _json(line: Any, **_: Any) -> str:
-    """Twice as quick as json: an LLM scheduler says a line a call."""
-    return msgspec.json.encode(line, enc_hook=repr).decode()
+def _json(logger: Any, method: str, line: structlog.types.EventDict) -> str:
+    if "exc_info" in line:
+        line = structlog.processors.format_exc_info(logger, method, line)
+    return mask(msgspec.json.encode(line, enc_hook=repr).decode())
 
 
 def _renderers(as_json: bool) -> list[structlog.types.Processor]:
     if as_json:
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json), mask_rendered]
+        return [_json]
     # Plain tracebacks: the default ones show local variables, and with them whatever secret is at hand.
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain), mask_rendered]

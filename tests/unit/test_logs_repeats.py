@@ -75,6 +75,20 @@ def test_a_line_of_ours_and_one_of_a_library_have_one_shape(capsys, own_logging)
     assert datetime.fromisoformat(ours["timestamp"]) <= datetime.fromisoformat(theirs["timestamp"])
 
 
+@pytest.mark.parametrize("fmt", ["json", "console"])
+def test_an_exception_is_told_with_its_traceback_and_a_stack_where_it_is_asked_for(fmt, capsys, own_logging):
+    logs.setup("INFO", fmt)
+    try:
+        raise RuntimeError("out of paper")
+    except RuntimeError:
+        structlog.get_logger("ours").exception("not printed", stack_info=True)
+
+    said = capsys.readouterr().err
+    assert "RuntimeError: out of paper" in said
+    assert "test_an_exception_is_told" in said
+    assert "structlog" not in said, "the stack ends where the line is said"
+
+
 def test_a_broken_stderr_stops_nothing(own_logging, monkeypatch):
     broken = io.StringIO()
     broken.close()
