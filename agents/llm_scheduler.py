@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import faust
 import structlog
@@ -16,9 +17,10 @@ from vision_stream.app import app
 from vision_stream.config import load_with_places
 from vision_stream.delivery import Record, in_order
 from vision_stream.delivery.trouble import patiently
+from vision_stream.llm.outliving import Outliving
 from vision_stream.llm.reloading import following
 from vision_stream.llm.scheduler import LLMScheduler
-from vision_stream.messages import AssessmentTask, decode, outcome_name
+from vision_stream.messages import AssessmentTask, GroupAssessment, decode, outcome_name
 
 _log = structlog.get_logger(__name__)
 # Tasks that wait for a key, beside those that have one: so many that the most urgent of them comes first, and so few
@@ -28,9 +30,14 @@ settings = app.settings
 results = app.outbox("risk_assessment_results")
 
 
+class Judging(NamedTuple):
+    scheduler: LLMScheduler
+    calls: Outliving[GroupAssessment]
+
+
 @app.resource
 @asynccontextmanager
-async def scheduler() -> AsyncIterator[LLMScheduler]:
+async def judging() -> AsyncIterator[Judging]:
     stores = app.stores.get()
     running = LLMScheduler(
         settings.llm,
@@ -40,14 +47,16 @@ async def scheduler() -> AsyncIterator[LLMScheduler]:
         limits_dir=Path(settings.data_dir) / "limits",  # all workers of a host count together
         redis=stores.redis,  # and those of all hosts, where there is one
     )
+    calls = Outliving[GroupAssessment](running.calling)
     await running.start()
     app.reports["api_keys"] = running.pool.snapshot
     app.reports["shed_below"] = lambda: running.shed_below
     app.waits.append(running.hand_back)
     try:
         async with following(load_with_places, running.reload):
-            yield running
+            yield Judging(running, calls)
     finally:
+        await calls.close()
         await running.close()
 
 
@@ -60,7 +69,8 @@ async def llm_scheduler(stream: faust.StreamT[bytes]) -> None:
 async def assess(record: Record) -> None:
     task = decode(record.value, AssessmentTask)
     logs.of_request(task.request_id)
-    outcome = await scheduler.get().assess(task)
+    scheduler, calls = judging.get()
+    outcome = await calls.of(task.task_id, partial(scheduler.assess, task))
     # Patiently: a second run of the handler would pay for a second call.
     await patiently(partial(results.deliver, task.camera_id, [outcome]))
     metrics.tasks.labels(outcome=outcome_name(outcome)).inc()

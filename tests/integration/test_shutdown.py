@@ -28,13 +28,15 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals"),
 ]
 LATENCY_S = 5  # of the LLM: above what a rebalance waits
+LONGER_S = 12  # of calls that begin meanwhile: these still run when the group has waited for them in vain
 CAMERAS = 6
 TOLD_TWICE = 128 + signal.SIGTERM
 
 
 async def send(settings: Settings, sequence: int) -> None:
-    """A detection of one group from each camera: a task each."""
-    objects = an_object(1, "car"), an_object(2, "person")
+    """A detection of one new group from each camera: a task each."""
+    place, track = 200.0 * sequence, 10 * sequence
+    objects = an_object(1, "car", x=place, track_id=track), an_object(2, "person", x=place, track_id=track + 1)
     topic = settings.kafka.topics.detection_results.name
     async with AIOKafkaProducer(bootstrap_servers=",".join(settings.kafka.bootstrap_servers)) as producer:
         for n in range(CAMERAS):
@@ -69,13 +71,31 @@ async def members(settings: Settings) -> int:
         await admin.close()
 
 
+async def slow_down(llm_url: str, delay_s: float | None) -> None:
+    """Calls that begin from now on take ``delay_s`` seconds; None: as long as ever. Waits for the LLM to start."""
+    fault = {"fault": None} if delay_s is None else {"fault": "slow", "delay_s": delay_s}
+
+    async def told() -> bool:
+        try:
+            async with aiohttp.ClientSession() as http, http.post(f"{llm_url}/control", json=fault) as answer:
+                return answer.ok
+        except aiohttp.ClientConnectionError:
+            return False
+
+    await eventually(told, 20)
+
+
 async def end(*workers: Worker) -> None:
     """In order: exit code 0, and nothing to see."""
     for worker in workers:
         worker.send(signal.SIGTERM)
     for worker in workers:
-        assert await worker.process.wait(within_s=40) == 0, worker.process.tail(40)
-        assert "Traceback" not in worker.log.read_text()
+        await ended(worker)
+
+
+async def ended(worker: Worker) -> None:
+    assert await worker.process.wait(within_s=40) == 0, worker.process.tail(40)
+    assert "Traceback" not in worker.log.read_text()
 
 
 async def test_no_call_is_made_twice_over_ends_of_workers(kafka_settings, tmp_path: Path):
@@ -85,11 +105,35 @@ async def test_no_call_is_made_twice_over_ends_of_workers(kafka_settings, tmp_pa
     async with open_world(settings, tmp_path, latency=str(LATENCY_S)) as world:
         for number, names in enumerate((["a"], ["b", "c"]), start=1):  # one alone, then two at once
             workers = [world.worker(name) for name in names]
+            await slow_down(world.llm_url, 0.1)  # what was given back is done while the group still gathers
             await asyncio.gather(*(worker.start() for worker in workers))
+            left = await committed(settings, within_s=60)
+            assert not left, world.logs()
+            await slow_down(world.llm_url, None)
             await send(settings, sequence=number)
             await eventually(lambda w=workers: under_way(*w), 20, every_s=0.2)
             await end(*workers)
         await world.worker("last").start()
+        left = await committed(settings, within_s=60)
+        assert not left, world.logs()
+        assert Counter(await calls(tmp_path)) == {200: 2 * CAMERAS}
+
+
+async def test_a_planned_stop_repeats_no_call_of_the_worker_that_stays(kafka_settings, tmp_path: Path):
+    settings = kafka_settings(
+        kafka={"scheduler": {"max_concurrent_tasks": 8, "task_deadline_s": 300, "call_deadline_s": 59}}
+    )
+    async with open_world(settings, tmp_path, latency=str(LATENCY_S)) as world:
+        stays, stops = world.worker("stays"), world.worker("stops")
+        await asyncio.gather(stays.start(), stops.start())
+        await send(settings, sequence=1)
+        await eventually(lambda: under_way(stops), 20, every_s=0.2)
+        stops.send(signal.SIGTERM)  # leaves the group when its calls have ended
+        await slow_down(world.llm_url, LONGER_S)
+        await send(settings, sequence=2)
+
+        await ended(stops)
+
         left = await committed(settings, within_s=60)
         assert not left, world.logs()
         assert Counter(await calls(tmp_path)) == {200: 2 * CAMERAS}

@@ -1,0 +1,118 @@
+"""A call goes on when its handler is broken off, and the next handler of the task takes its answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.waiting import eventually
+from vision_stream.llm.outliving import Outliving
+
+
+class Calls:
+    """Each ``begin`` is a call that ends when it is answered."""
+
+    def __init__(self) -> None:
+        self.under_way = True  # else it waits for a key
+        self.begun = 0
+        self.cancelled = 0
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def calling(self, task_id: str) -> bool:
+        return self.under_way
+
+    async def begin(self) -> str:
+        self.begun += 1
+        try:
+            return await asyncio.shield(self.answer)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+@pytest.fixture
+async def calls() -> Calls:
+    return Calls()
+
+
+async def broken_off(outliving: Outliving[str], calls: Calls) -> None:
+    """A handler that a rebalance ends while it waits."""
+    begun = calls.begun
+    handler = asyncio.ensure_future(outliving.of("task", calls.begin))
+    await eventually(lambda: calls.begun > begun, 1)
+    handler.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handler
+
+
+async def test_the_next_handler_takes_the_answer_of_a_call_that_went_on(calls: Calls):
+    outliving = Outliving[str](calls.calling)
+    await broken_off(outliving, calls)
+
+    calls.answer.set_result("high")
+
+    assert await outliving.of("task", calls.begin) == "high"
+    assert (calls.begun, calls.cancelled, len(outliving)) == (1, 0, 0)
+
+
+async def test_what_only_waits_for_a_key_ends_with_its_handler(calls: Calls):
+    calls.under_way = False
+    outliving = Outliving[str](calls.calling)
+
+    await broken_off(outliving, calls)
+
+    await eventually(lambda: calls.cancelled == 1, 1)
+    assert len(outliving) == 0
+
+
+async def test_an_answer_that_nobody_comes_for_is_dropped(calls: Calls):
+    outliving = Outliving[str](calls.calling, kept_s=0.01)
+
+    await broken_off(outliving, calls)
+
+    await eventually(lambda: calls.cancelled == 1, 1)
+    assert len(outliving) == 0
+
+
+async def test_two_handlers_of_one_task_share_its_call(calls: Calls):
+    outliving = Outliving[str](calls.calling)
+    one, other = (asyncio.ensure_future(outliving.of("task", calls.begin)) for _ in range(2))
+    await eventually(lambda: calls.begun == 1, 1)
+    calls.under_way = False
+    one.cancel()  # does not take the other's answer
+    await asyncio.wait((one,))
+
+    calls.answer.set_result("low")
+
+    assert await other == "low"
+    assert (calls.begun, calls.cancelled) == (1, 0)
+
+
+async def test_a_task_that_is_done_is_assessed_anew_when_it_comes_again(calls: Calls):
+    outliving = Outliving[str](calls.calling)
+    calls.answer.set_result("low")
+    await outliving.of("task", calls.begin)
+
+    await outliving.of("task", calls.begin)
+
+    assert calls.begun == 2
+
+
+async def test_closing_ends_what_is_under_way(calls: Calls):
+    outliving = Outliving[str](calls.calling)
+    await broken_off(outliving, calls)
+
+    await outliving.close()
+
+    assert (calls.cancelled, len(outliving)) == (1, 0)
+
+
+async def test_what_breaks_is_heard_by_its_handler(calls: Calls):
+    outliving = Outliving[str](calls.calling)
+    calls.answer.set_exception(RuntimeError("broken"))
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await outliving.of("task", calls.begin)
+
+    assert len(outliving) == 0
