@@ -219,6 +219,31 @@ async def test_of_a_camera_that_was_removed_nothing_is_kept_also_where_a_late_de
     assert "vision-stream/cam-01/status/detect" in await told.read()
 
 
+async def test_a_camera_that_nobody_captures_stays_until_it_is_gone_from_the_configuration_too():
+    told = Told(a_camera())
+    await told.online()
+    await told.sink.status(a_status(state="disabled", reason=CAMERA_REMOVED, at=NOW + 1))
+    assert (await told.read())["vision-stream/cam-01/status/detect"] == b"disabled"
+
+    told.sink.configure([a_camera("cam-02")])
+    assert not [topic for topic in await told.read() if "cam-01" in topic]
+
+
+async def test_a_camera_that_was_never_enabled_goes_with_its_line():
+    told = Told(a_camera(enabled=False), only_these=True)
+    await told.read()
+    told.sink.configure([])
+    assert not [topic for topic in await told.read() if "cam-01" in topic]
+
+
+async def test_a_camera_that_is_captured_again_is_not_removed_with_its_line():
+    told = Told(a_camera())
+    await told.sink.status(a_status(state="disabled", reason=CAMERA_REMOVED, at=NOW))
+    await told.online(at=NOW + 1)
+    told.sink.configure([])  # of this host; another one has it
+    assert (await told.read())["vision-stream/cam-01/status/detect"] == b"online"
+
+
 async def test_what_the_broker_still_keeps_of_a_camera_from_an_earlier_run_is_corrected():
     told = Told()
     told.sink.kept("vision-stream/cam-01/truck")

@@ -47,6 +47,7 @@ class MqttSink:
         self._cameras: dict[str, Camera] = {}
         self._strangers: dict[str, set[str]] = {}  # topics that the broker keeps of cameras that we do not know yet
         self._removed: dict[str, None] = {}
+        self._unwatched: dict[str, None] = {}  # nobody captures them any more, and they stand in the configuration yet
         self.configure(cameras)
         self.look()
 
@@ -57,9 +58,14 @@ class MqttSink:
             if configured.get(camera_id) != self._configured.get(camera_id):
                 camera.configure(configured.get(camera_id))
         self._configured = configured
+        for camera_id in [known for known in self._unwatched if known not in configured]:
+            del self._unwatched[camera_id]
+            self._remove(camera_id)
         if self._only_these:
-            for camera_id in configured:
+            for camera_id, each in configured.items():
                 self._camera(camera_id)
+                if not each.enabled:
+                    self._unwatched[camera_id] = None
 
     async def detection(self, detection: Detection) -> None:
         camera = None if detection.camera_id in self._removed else self._camera(detection.camera_id)
@@ -68,9 +74,12 @@ class MqttSink:
             self._count_drops()
 
     async def status(self, status: CameraStatus) -> None:
+        self._unwatched.pop(status.camera_id, None)
         if status.state == "disabled" and status.reason == CAMERA_REMOVED:
-            self._remove(status.camera_id)
-            return
+            if status.camera_id not in self._configured:
+                self._remove(status.camera_id)
+                return
+            self._unwatched[status.camera_id] = None
         self._removed.pop(status.camera_id, None)
         camera = self._camera(status.camera_id)
         if camera is not None:
