@@ -86,7 +86,8 @@ def test_an_exception_is_told_with_its_traceback_and_a_stack_where_it_is_asked_f
     said = capsys.readouterr().err
     assert "RuntimeError: out of paper" in said
     assert "test_an_exception_is_told" in said
-    assert "structlog" not in said, "the stack ends where the line is said"
+    assert "_native.py" not in said, "the stack ends where the line is said"
+    assert "vision_stream/logs.py" not in said
 
 
 def test_a_broken_stderr_stops_nothing(own_logging, monkeypatch):
