@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 from yarl import URL
 
 from vision_stream.llm.chat import Answer, Request, encoded_body, read_completion
@@ -100,7 +101,7 @@ class _Endpoint:
     def __init__(self, key: KeySettings) -> None:
         url = completions_url(key.base_url)
         self.key, self.url, self.proxy = key, URL(url), proxy_for(url)
-        self.headers = {"Authorization": f"Bearer {key.api_key.get_secret_value()}"}
+        self.headers = CIMultiDict(Authorization=f"Bearer {key.api_key.get_secret_value()}")
 
 
 class _Body(aiohttp.BytesPayload):
@@ -108,10 +109,10 @@ class _Body(aiohttp.BytesPayload):
 
     def __init__(self, body: bytes, sent: Sent) -> None:
         super().__init__(body, content_type="application/json")
-        self._sent = sent
+        self._body, self._sent = body, sent
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        await super().write_with_length(writer, content_length)
+        await writer.write(self._body)
         self._sent()
 
 
