@@ -45,8 +45,8 @@ async def test_a_zombie_s_commit_is_refused_and_its_successor_s_stands(kafka_set
     partition = TopicPartition(settings.kafka.topics.detection_results.name, 0)
     async with AsyncExitStack() as stack:
         zombie, successor = member(settings), member(settings)
+        stack.push_async_callback(zombie.stop)  # the last to go: it joins again, and would wait for the other
         stack.push_async_callback(successor.stop)
-        stack.push_async_callback(zombie.stop)
         await zombie.start()
         await eventually(lambda: partition in zombie.assignment(), 20)
         await zombie.commit({partition: 3})
