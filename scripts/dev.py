@@ -78,7 +78,7 @@ def test(args: list[str]) -> int:
     install(SECTIONS if with_yolo or in_ci() else ("demo", "dev"))
     run([PYTHON, "-m", "vision_stream.kafka_jars", "fetch"])
     checks = lint_steps()
-    checks.append(("doctests", [PYTHON, "-m", "pytest", "-q", "--doctest-modules", "vision_stream"]))
+    checks.append(("doctests", [PYTHON, "-m", "pytest", "-q", "--doctest-modules", "vision_stream", "workers"]))
     # Most of the time the tests wait for servers, so two files at once take half as long. A file stays in one process.
     checks.append(("tests", [PYTHON, "-m", "pytest", "-q", "--durations=15", "-n2", "--dist=loadfile", *args]))
     return run_steps(checks)
