@@ -9,6 +9,10 @@ import numpy as np
 
 MB_A_HOUR = 1.0  # the most that the memory of a process may grow
 LEAST_S = 300.0  # of a life behind its warm-up; a shorter one says nothing of a slope
+LONG_S = (
+    3600.0  # of a life from so long on the first half is warm-up: bounded memories, as of a camera's last 100 alerts,
+)
+# have filled by then
 TOLERATED = 0.05  # of a level, or ``TOLERATED_COUNT``: connections and descriptors come and go
 TOLERATED_COUNT = 5.0
 
@@ -39,10 +43,11 @@ def slope(lives: Iterable[Sequence[Point]], *, warm_up_s: float, least_s: float 
     """Theil and Sen's: the median of the slopes between all pairs of points of the same life. None: no life is long
     enough.
 
-    >>> slope([[(0.0, 9.0), (3600.0, 10.0), (7200.0, 13.0), (7260.0, 90.0)]], warm_up_s=0).per_h
-    2.5
+    >>> slope([[(0.0, 9.0), (600.0, 9.5), (1200.0, 10.0), (1800.0, 10.5), (1860.0, 90.0)]], warm_up_s=0).per_h
+    3.0
     """
-    fitted = [settled for life in lives if (settled := _behind(life, warm_up_s)) and _span(settled) >= least_s]
+    settled = [_behind(life, max(warm_up_s, _span(life) / 2 if _span(life) >= LONG_S else 0)) for life in lives if life]
+    fitted = [life for life in settled if life and _span(life) >= least_s]
     if not fitted:
         return None
     pairs = np.concatenate([_pair_slopes(life) for life in fitted])

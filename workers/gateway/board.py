@@ -14,7 +14,7 @@ from workers.gateway.protocol import Push, alert_push, assessment_push, detectio
 MAX_CAMERAS = 5000  # the one that was silent longest goes
 ALERTS_KEPT = 100  # of one camera, as in the cache
 REQUESTS_SEEN = 256  # of one camera; at a cooldown of 2 s more than 8 minutes
-ALERT_STATES_SEEN = 128  # of one camera; what comes again does so within seconds
+ALERT_STATES_SEEN = 64  # of one camera; what comes again does so within seconds
 RATE_OVER = 20  # detections
 SESSIONS_SEEN = 4  # of capture workers of one camera that came one after the other
 
