@@ -5,6 +5,8 @@ The camera answers on 127.0.0.2, which is allowed here; the canary listens on 12
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import itertools
 import socket
 import socketserver
@@ -220,6 +222,16 @@ def test_nobody_but_its_decoder_is_passed_on_by_a_relay(canary: tuple[Canary, in
 
         assert other.recv(100) == b""
     assert heard.heard == []
+
+
+def test_a_relay_that_cannot_listen_says_so_at_once(monkeypatch: pytest.MonkeyPatch):
+    async def no_descriptor_left(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "start_server", no_descriptor_left)
+
+    with pytest.raises(OSError, match="Too many open files"):
+        first_pictures(guarded("rtsp://10.0.0.5/"))
 
 
 def test_a_name_that_leads_elsewhere_the_second_time_is_not_followed(canary: tuple[Canary, int]):

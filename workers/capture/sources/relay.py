@@ -16,7 +16,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from vision_stream.api_networks import NEVER, Network, Resolve, permitted, system_resolver
 from vision_stream.api_sources import Target
@@ -213,7 +213,7 @@ def _any_certificate() -> ssl.SSLContext:
 
 @contextmanager
 def relaying(relay: Relay) -> Iterator[Relay]:
-    """Run ``relay`` in a thread until the block ends."""
+    """Run ``relay`` in a thread until the block ends. Raises OSError: it cannot listen."""
     loop, listening, stop = asyncio.new_event_loop(), Future[None](), asyncio.Event()
     thread = threading.Thread(target=_run, args=(loop, relay, listening, stop), daemon=True, name="camera relay")
     thread.start()
@@ -221,10 +221,14 @@ def relaying(relay: Relay) -> Iterator[Relay]:
         listening.result(CONNECT_S)
         yield relay
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        with suppress(RuntimeError):  # it has ended: it could not listen
+            loop.call_soon_threadsafe(stop.set)
         thread.join(STOP_S)
 
 
 def _run(loop: asyncio.AbstractEventLoop, relay: Relay, listening: Future[None], stop: asyncio.Event) -> None:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:  # ends what is still passed on, and closes the loop
-        runner.run(relay.serve(listening, stop))
+        try:
+            runner.run(relay.serve(listening, stop))
+        except OSError as error:
+            listening.set_exception(error)
