@@ -25,9 +25,10 @@ from vision_stream.api_networks import networks
 from vision_stream.api_sources import stream_target
 from vision_stream.errors import ConfigError
 from workers.capture.sources import open_isolated, open_source
+from workers.capture.sources.answers import RedirectFinder
 from workers.capture.sources.base import Link, NoFrames, SourceError
 from workers.capture.sources.guarded import Guarded
-from workers.capture.sources.relay import RedirectFinder, Relay, relaying
+from workers.capture.sources.relay import Relay, relaying
 
 CAMERA, ELSEWHERE = "127.0.0.2", "127.0.0.1"
 ALLOWED = networks([f"{CAMERA}/32"])

@@ -10,7 +10,6 @@ elsewhere. What FFmpeg makes of the bytes is bounded in ``guarded``.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import ssl
 import threading
@@ -20,6 +19,7 @@ from contextlib import contextmanager, suppress
 
 from vision_stream.api_networks import NEVER, Network, Resolve, permitted, system_resolver
 from vision_stream.api_sources import Target
+from workers.capture.sources.answers import REDIRECTS, Cut, RedirectFinder, check_http_head, rtsp_refusal
 
 CONNECT_S = 4.0  # to look up and connect: below the 5 s that a stream has to open
 IDLE_S = 30.0  # without a byte from the camera; FFmpeg itself gives up sooner
@@ -27,31 +27,6 @@ STOP_S = 5.0
 CHUNK = 64 * 1024
 HEAD_BYTES = 16 * 1024  # of an HTTP answer
 MOST_CONNECTIONS = 4  # at a time: FFmpeg needs one, and a second where it opens anew
-PLAYLISTS = ("mpegurl", "dash+xml", "application/sdp", "ffconcat", "x-ms-asf", "x-ms-wax", "x-ms-wvx", "smil")
-
-_HTTP_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?!\d)")
-_RTSP_STATUS = re.compile(rb"RTSP/\d\.\d ([45]\d\d)(?!\d)")
-# As leniently as FFmpeg reads it: it leaves out every \r, takes 4096 bytes of a line, and the status is atoi's.
-_RTSP_REDIRECT = re.compile(rb"RTSP/[^ \t\n]{0,4096}[ \t][ \t\v\f]{0,4096}\+?0{0,4096}3\d\d")
-_LINE = 4096 + len("RTSP/")
-MOST_HEADS = 32  # in one chunk. More are no camera's, and cost time to look through
-
-
-class Cut(Exception):
-    """The connection was not made, or ended; says why in words, without credentials."""
-
-
-class RedirectFinder:
-    """Finds an RTSP redirect in a stream, wherever it was cut into pieces."""
-
-    def __init__(self) -> None:
-        self._tail = b""
-
-    def found(self, chunk: bytes) -> bool:
-        """Whether one ends within ``chunk``, or might: it holds more heads than a camera sends."""
-        seen = self._tail + chunk.replace(b"\r", b"")
-        self._tail = seen[-_LINE:]
-        return seen.count(b"RTSP/") > MOST_HEADS or _RTSP_REDIRECT.search(seen) is not None
 
 
 class Relay:
@@ -179,28 +154,13 @@ class Relay:
     async def _http_head(self, reader: asyncio.StreamReader) -> bytes:
         async with asyncio.timeout(IDLE_S):
             head = await reader.readuntil(b"\r\n\r\n")
-        match = _HTTP_STATUS.match(head)
-        status = int(match[1]) if match else 0
-        if 300 <= status < 400:
-            raise Cut("it redirects to elsewhere, which is not followed")
-        if status not in (200, 206):
-            raise Cut(_refused(status) if match else "it does not answer in HTTP/1")
-        kinds = [line for line in head.lower().split(b"\n") if line.startswith(b"content-type")]
-        if any(word.encode() in kind for word in PLAYLISTS for kind in kinds):
-            raise Cut("it sends a playlist, which may lead elsewhere, and no video")
+        check_http_head(head)
         return head
 
     def _check_rtsp(self, chunk: bytes, finder: RedirectFinder) -> None:
         if finder.found(chunk):
-            raise Cut("it redirects to elsewhere, which is not followed")
-        if match := _RTSP_STATUS.match(chunk):
-            self.trouble = _refused(int(match[1]))
-
-
-def _refused(status: int) -> str:
-    if status == 401:
-        return "401: it wants a user and a password: write it into config/cameras.yaml, and start it by its id"
-    return f"it answers with {status}"
+            raise Cut(REDIRECTS)
+        self.trouble = rtsp_refusal(chunk) or self.trouble
 
 
 def _any_certificate() -> ssl.SSLContext:
