@@ -11,8 +11,11 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -23,6 +26,7 @@ from vision_stream import topics
 from vision_stream.background import Background
 from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraCommand, CameraStatus, Detection, decode, encode
+from vision_stream.server_process import free_ports
 from vision_stream.settings import Settings
 from workers.capture.group.membership import group_id
 
@@ -46,30 +50,54 @@ class Street:
         (self.folder / "next").write_text("cameras:\n" + "".join(lines))
         (self.folder / "next").rename(self.folder / "cameras.yaml")
 
-    async def hire(self) -> Worker:
-        names = type(self.settings.kafka.topics).model_fields
-        topics = {
-            f"ALGO_KAFKA_TOPICS_{name.upper()}_NAME": getattr(self.settings.kafka.topics, name).name for name in names
+    @property
+    def environ(self) -> dict[str, str]:
+        """Of processes that share its Kafka."""
+        kafka = self.settings.kafka
+        names = {
+            f"ALGO_KAFKA_TOPICS_{name.upper()}_NAME": getattr(kafka.topics, name).name
+            for name in type(kafka.topics).model_fields
         }
+        return {
+            **os.environ,
+            **names,
+            "ALGO_CONFIG_DIR": str(self.folder),
+            "ALGO_ENABLE_KAFKA_STREAMING": "true",
+            "ALGO_ENABLE_REDIS": "false",
+            "ALGO_KAFKA_APP_ID": kafka.app_id,
+            "ALGO_KAFKA_BOOTSTRAP_SERVERS": ",".join(kafka.bootstrap_servers),
+            "ALGO_MONITORING_PROMETHEUS_PORT": "0",
+        }
+
+    async def hire(self) -> Worker:
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("w") as stderr:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "workers.capture", "--group", "street", "--config-dir", str(self.folder)),
+                *(sys.executable, "-m", "workers.capture", "--group", "street"),
                 stdout=DEVNULL,
                 stderr=stderr,
                 cwd=ROOT,
-                env={
-                    **os.environ,
-                    **topics,
-                    "ALGO_ENABLE_KAFKA_STREAMING": "true",
-                    "ALGO_ENABLE_REDIS": "false",
-                    "ALGO_KAFKA_APP_ID": self.settings.kafka.app_id,
-                    "ALGO_KAFKA_BOOTSTRAP_SERVERS": ",".join(self.settings.kafka.bootstrap_servers),
-                    "ALGO_MONITORING_PROMETHEUS_PORT": "0",
-                },
+                env=self.environ,
             )
         self.workers.append(Worker(process, log))
         return self.workers[-1]
+
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[str]:
+        """One that lets cameras be started; its address."""
+        (port,) = free_ports(1)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers.gateway"),
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            cwd=ROOT,
+            env={**self.environ, "ALGO_GATEWAY_PORT": str(port), "ALGO_GATEWAY_CAMERA_CONTROL": "true"},
+        )
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            await process.wait()
 
     async def command(self, camera_id: str, command: CameraCommand | None) -> None:
         """None: what is no command."""
@@ -162,6 +190,19 @@ async def shares(street: Street, *wanted: int) -> None:
     )
 
 
+async def posted(url: str, body: dict[str, Any]) -> None:
+    """Once the gateway is there and has read which commands there are."""
+
+    async def taken() -> bool:
+        try:
+            async with aiohttp.ClientSession() as http, http.post(url, json=body) as answer:
+                return answer.status == 201
+        except aiohttp.ClientConnectionError:
+            return False
+
+    await eventually(taken, within_s=60, what="the gateway takes the command")
+
+
 @pytest.fixture
 async def street(kafka_settings: SettingsMaker, tmp_path: Path) -> AsyncIterator[Street]:
     settings = kafka_settings(partitions=1)
@@ -220,8 +261,8 @@ async def test_a_group_follows_the_file_and_the_api_and_a_worker_that_ends_hands
     await street.watched("north")
     await eventually(lambda: [s.state for s in street.statuses if s.camera_id == "south"][-1] == "disabled")
 
-    added = CameraCommand(camera_id="added", action="start", source=QUIET, fps=4, at=time.time())
-    await street.command("added", added)
+    async with street.gateway() as url:
+        await posted(f"{url}/api/v1/cameras", {"camera_id": "added", "source": QUIET, "fps": 4})
     street.write("north", "south", "east")
     await street.watched("north", "east", "added")
 
