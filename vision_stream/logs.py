@@ -8,10 +8,10 @@ Ours do without a LogRecord, which costs more than all else of a line: the LLM s
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import sys
+import threading
 import time
 from typing import Any, Literal
 
@@ -84,14 +84,17 @@ class Line:
     """Writes the rendered lines of one logger. Its level is that of the standard library's logger of the same name."""
 
     def __init__(self, name: str, handler: logging.StreamHandler[Any]) -> None:
-        self.name, self._handler = name, handler
+        self.name, self._handler, self._lock = name, handler, handler.lock or threading.RLock()
         self.getEffectiveLevel = logging.getLogger(name).getEffectiveLevel
 
     def msg(self, line: str) -> None:
-        handler = self._handler
-        with handler.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):  # nobody reads stderr
-            handler.stream.write(line + "\n")
-            handler.flush()
+        try:
+            with self._lock:
+                stream = self._handler.stream
+                stream.write(line + "\n")
+                stream.flush()
+        except (OSError, ValueError):  # nobody reads stderr
+            return
 
     disabled = False
     debug = info = warning = error = critical = msg
