@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as run_with
 from hypothesis import strategies as st
 
 from vision_stream.settings import ModelSettings
@@ -40,6 +41,7 @@ def test_a_camera_whose_last_frame_failed_is_looked_at_alone_and_in_its_turn():
     assert in_turn([suspect, *others]) == others
 
 
+@run_with(deadline=None)
 @given(
     cameras=st.integers(2, 12),
     most=st.integers(1, 8),
