@@ -195,7 +195,7 @@ async def test_weighted_shares_by_priority():
 async def test_a_failing_key_costs_one_call_and_the_task_goes_to_another(fault):
     async with a_simulator("bad", "good") as simulator:
         simulator.fault(fault, keys=("bad",))
-        async with a_scheduler(keys_for(simulator), request_timeout_s=0.3, min_cooldown=10.0) as scheduler:
+        async with a_scheduler(keys_for(simulator), request_timeout_s=1.0, min_cooldown=10.0) as scheduler:
             outcomes = [await scheduler.assess(a_task(n)) for n in range(6)]
             found = states(scheduler)
     assert all(isinstance(outcome, Assessed) and outcome.key_id == "good" for outcome in outcomes)
