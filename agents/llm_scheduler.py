@@ -70,8 +70,7 @@ async def assess(record: Record) -> None:
     task = decode(record.value, AssessmentTask)
     logs.of_request(task.request_id)
     scheduler, calls = judging.get()
-    outcome = await calls.of(task.task_id, partial(scheduler.assess, task))
-    # Patiently: a second run of the handler would pay for a second call.
-    await patiently(partial(results.deliver, task.camera_id, [outcome]))
+    async with calls.of(task.task_id, partial(scheduler.assess, task)) as outcome:
+        await patiently(partial(results.deliver, task.camera_id, [outcome]))
     metrics.tasks.labels(outcome=outcome_name(outcome)).inc()
     _log.debug("outcome", task=task.task_id, outcome=outcome_name(outcome), reason=getattr(outcome, "reason", None))

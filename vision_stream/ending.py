@@ -59,9 +59,11 @@ def _arms(end: _Handler) -> _Handler:
 
 def _ends(goodbye: Callable[[], None]) -> _Handler:
     def end(number: int, _: FrameType | None) -> None:
-        last_words = threading.Thread(target=goodbye, daemon=True)
-        last_words.start()
-        last_words.join(GOODBYE_S)
-        os._exit(128 + number)
+        try:
+            last_words = threading.Thread(target=goodbye, daemon=True)
+            last_words.start()
+            last_words.join(GOODBYE_S)
+        finally:  # also where no thread can be had
+            os._exit(128 + number)
 
     return end

@@ -36,10 +36,16 @@ async def calls() -> Calls:
     return Calls()
 
 
+async def outcome(outliving: Outliving[str], calls: Calls) -> str:
+    """As a handler that delivers it takes it."""
+    async with outliving.of("task", calls.begin) as said:
+        return said
+
+
 async def broken_off(outliving: Outliving[str], calls: Calls) -> None:
     """A handler that a rebalance ends while it waits."""
     begun = calls.begun
-    handler = asyncio.ensure_future(outliving.of("task", calls.begin))
+    handler = asyncio.ensure_future(outcome(outliving, calls))
     await eventually(lambda: calls.begun > begun, 1)
     handler.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -52,7 +58,7 @@ async def test_the_next_handler_takes_the_answer_of_a_call_that_went_on(calls: C
 
     calls.answer.set_result("high")
 
-    assert await outliving.of("task", calls.begin) == "high"
+    assert await outcome(outliving, calls) == "high"
     assert (calls.begun, calls.cancelled, len(outliving)) == (1, 0, 0)
 
 
@@ -77,7 +83,7 @@ async def test_an_answer_that_nobody_comes_for_is_dropped(calls: Calls):
 
 async def test_two_handlers_of_one_task_share_its_call(calls: Calls):
     outliving = Outliving[str](calls.calling)
-    one, other = (asyncio.ensure_future(outliving.of("task", calls.begin)) for _ in range(2))
+    one, other = (asyncio.ensure_future(outcome(outliving, calls)) for _ in range(2))
     await eventually(lambda: calls.begun == 1, 1)
     calls.under_way = False
     one.cancel()  # does not take the other's answer
@@ -92,11 +98,35 @@ async def test_two_handlers_of_one_task_share_its_call(calls: Calls):
 async def test_a_task_that_is_done_is_assessed_anew_when_it_comes_again(calls: Calls):
     outliving = Outliving[str](calls.calling)
     calls.answer.set_result("low")
-    await outliving.of("task", calls.begin)
+    await outcome(outliving, calls)
 
-    await outliving.of("task", calls.begin)
+    await outcome(outliving, calls)
 
     assert calls.begun == 2
+
+
+async def test_an_outcome_that_could_not_be_delivered_is_there_for_the_next_handler(calls: Calls):
+    outliving = Outliving[str](calls.calling)
+    calls.answer.set_result("high")
+    with pytest.raises(ConnectionError):
+        async with outliving.of("task", calls.begin):
+            raise ConnectionError("the broker is away")
+
+    assert await outcome(outliving, calls) == "high"
+    assert (calls.begun, len(outliving)) == (1, 0)
+
+
+async def test_an_outcome_that_came_as_its_handler_was_broken_off_is_there_for_the_next(calls: Calls):
+    outliving = Outliving[str](calls.calling)
+    handler = asyncio.ensure_future(outcome(outliving, calls))
+    await eventually(lambda: calls.begun == 1, 1)
+    calls.answer.set_result("high")
+    handler.cancel()
+    await asyncio.wait((handler,))
+
+    calls.under_way = False
+    assert await outcome(outliving, calls) == "high"
+    assert calls.begun == 1
 
 
 async def test_closing_ends_what_is_under_way(calls: Calls):
@@ -113,6 +143,6 @@ async def test_what_breaks_is_heard_by_its_handler(calls: Calls):
     calls.answer.set_exception(RuntimeError("broken"))
 
     with pytest.raises(RuntimeError, match="broken"):
-        await outliving.of("task", calls.begin)
+        await outcome(outliving, calls)
 
     assert len(outliving) == 0

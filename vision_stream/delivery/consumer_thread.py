@@ -123,10 +123,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def leave_at_once(self, within_s: float) -> None:
         """From another thread; waits ``within_s``, and raises nothing, as nobody is left to hear it."""
         consumer: Any = self._consumer
-        if consumer is not None:
-            leaving = asyncio.run_coroutine_threadsafe(consumer._coordinator._maybe_leave_group(), self.thread_loop)
-            with contextlib.suppress(Exception):
-                leaving.result(within_s)
+        with contextlib.suppress(Exception):  # as where it has no coordinator yet, or its loop is closed
+            leaving = consumer._coordinator._maybe_leave_group()
+            asyncio.run_coroutine_threadsafe(leaving, self.thread_loop).result(within_s)
 
     async def on_thread_stop(self) -> None:
         """Leave the group. With the broker away, aiokafka takes long over it or is cancelled by itself; neither must

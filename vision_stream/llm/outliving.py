@@ -9,7 +9,8 @@ twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +24,11 @@ KEPT_S = 60.0  # for a handler to come; above a rebalance and its recovery. Wher
 class _Work(Generic[T]):
     task: asyncio.Task[T]
     waiting: int = 0  # handlers
+
+    @property
+    def worth_keeping(self) -> bool:
+        """It has ended, with an outcome."""
+        return self.task.done() and not self.task.cancelled() and self.task.exception() is None
 
 
 class Outliving(Generic[T]):
@@ -39,8 +45,11 @@ class Outliving(Generic[T]):
         """Tasks that are under way, or whose outcome nobody has fetched."""
         return len(self._works)
 
-    async def of(self, task_id: str, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What ``begin()`` returns, or what an earlier one for the same task does that is still under way or unfetched.
+    @asynccontextmanager
+    async def of(self, task_id: str, begin: Callable[[], Coroutine[Any, Any, T]]) -> AsyncIterator[T]:
+        """What ``begin()`` returns, or what an earlier one for the same task does that is under way or was not used up.
+
+        It is used up where the block ends well; where it fails or is cancelled, the next handler gets the same.
 
         Raises:
             CancelledError: the caller was cancelled, or what it waits for.
@@ -50,20 +59,18 @@ class Outliving(Generic[T]):
         if work is None:
             work = self._works[task_id] = _Work(self._background.spawn(begin(), name=f"assess {task_id}"))
         work.waiting += 1
+        used_up = False
         try:
-            outcome = await asyncio.shield(work.task)
-        except asyncio.CancelledError:
+            yield await asyncio.shield(work.task)
+            used_up = True
+        finally:
             work.waiting -= 1
-            if not work.task.done() and self._calling(task_id):
+            if used_up:
+                self._forget(task_id, work)
+            elif work.worth_keeping or (not work.task.done() and self._calling(task_id)):
                 asyncio.get_running_loop().call_later(self._kept_s, self._drop, task_id, work)
             else:
                 self._drop(task_id, work)
-            raise
-        except Exception:
-            self._forget(task_id, work)
-            raise
-        self._forget(task_id, work)
-        return outcome
 
     async def close(self) -> None:
         """End all that is under way."""
