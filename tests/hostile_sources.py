@@ -128,3 +128,15 @@ LEAD_ELSEWHERE = (
     "rtsp://239.255.255.250/",
     "rtsp://255.255.255.255/",
 )
+
+# First lines of an RTSP answer that FFmpeg takes for a redirect. It reads the status with atoi, which keeps 32 bits.
+REDIRECTING: dict[str, bytes] = {
+    "302": b"RTSP/1.0 302 Moved",
+    "more blanks, a sign, a zero and a return": b"RTSP/1.0 \v+03\r01",
+    "2^32 more": b"RTSP/1.0 4294967598 x",
+    "2^33 more": b"RTSP/1.0 8589934894 x",
+    "2^32 less": b"RTSP/1.0 -4294966994 x",
+    "2^32 more, with a sign and zeros": b"RTSP/1.0 \t\f+00000000000004294967598",
+    "cut off where a line ends": b"RTSP/" + b"x" * (4095 - 5 - 4) + b" 3029",
+    "cut off behind 2^32 more": b"RTSP/" + b"x" * (4095 - 5 - 11) + b" 42949675989",
+}

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import trustme
 
+from tests.hostile_sources import REDIRECTING
 from vision_stream.api_networks import networks
 from vision_stream.api_sources import stream_target
 from vision_stream.errors import ConfigError
@@ -136,8 +137,7 @@ def elsewhere(port: int) -> dict[str, tuple[str, Talk]]:
     return {
         "HTTP 302": ("http", http("302 Found", "text/plain", more=location)),
         "HTTP 308": ("http", http("308 Permanent Redirect", "video/mp4", more=location)),
-        "RTSP 302": ("rtsp", rtsp(b"RTSP/1.0 302 Moved\r\n" + moved)),
-        "RTSP 301 as only FFmpeg reads it": ("rtsp", rtsp(b"RTSP/1.0 \v+03\r01\r\n" + moved)),
+        **{f"RTSP 30x: {name}": ("rtsp", rtsp(line + b"\r\n" + moved)) for name, line in REDIRECTING.items()},
         "RTSP 302 at the second request": ("rtsp", rtsp(described("x", port), b"RTSP/1.0 302 Moved\r\n" + moved)),
         "a track elsewhere": ("rtsp", rtsp(described(f"rtsp://{ELSEWHERE}:{port}/track", port))),
         "a transport elsewhere": (
@@ -334,12 +334,13 @@ def test_what_is_no_stream_cannot_be_opened_as_a_guarded_source(opener: Callable
         opener(f"guarded:{source}", fps=2, networks=ALLOWED)
 
 
-@pytest.mark.parametrize("at", range(1, 30))
-def test_a_redirect_is_found_wherever_it_is_cut(at: int):
-    stream = b"$\x00\x00\x04RTPxRTSP/1.0 302 Moved\r\nLocation: rtsp://127.0.0.1/\r\n\r\n"
-    finder = RedirectFinder()
+@pytest.mark.parametrize("line", REDIRECTING.values(), ids=REDIRECTING)
+def test_a_redirect_is_found_wherever_it_is_cut_and_behind_whatever_head(line: bytes):
+    stream = b"$\x00\x00\x04RTPxRTSP/1.0 200 OK\r\n\r\n" + line + b"\r\nLocation: rtsp://127.0.0.1/\r\n\r\n"
+    for at in (*range(1, 80), *range(len(stream) - 80, len(stream))):
+        finder = RedirectFinder()
 
-    assert finder.found(stream[:at]) or finder.found(stream[at:])
+        assert finder.found(stream[:at]) or finder.found(stream[at:])
 
 
 @pytest.mark.parametrize(
@@ -347,10 +348,11 @@ def test_a_redirect_is_found_wherever_it_is_cut(at: int):
     [
         b"RTSP/1.0 200 OK\r\nCSeq: 302\r\n\r\n",
         b"s=RTSP/RTP stream 302\r\n",
+        b"s=RTSP/RTP - stream 4294967598\r\n",
         b"Server: RTSP/1.0 Server 3.0.1\r\n",
         bytes(range(256)) * 300,
     ],
-    ids=["200", "a session's name", "a server's name", "video"],
+    ids=["200", "a session's name", "a name with a dash", "a server's name", "video"],
 )
 def test_what_is_no_redirect_is_passed_on(stream: bytes):
     assert not RedirectFinder().found(stream)

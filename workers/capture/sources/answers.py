@@ -9,8 +9,9 @@ PLAYLISTS = ("mpegurl", "dash+xml", "application/sdp", "ffconcat", "x-ms-asf", "
 
 _HTTP_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?!\d)")
 _RTSP_STATUS = re.compile(rb"RTSP/\d\.\d ([45]\d\d)(?!\d)")
-# As leniently as FFmpeg reads it: it leaves out every \r, takes 4096 bytes of a line, and the status is atoi's.
-_RTSP_REDIRECT = re.compile(rb"RTSP/[^ \t\n]{0,4096}[ \t][ \t\v\f]{0,4096}\+?0{0,4096}3\d\d")
+# As leniently as FFmpeg reads it: it leaves out every \r, takes 4096 bytes of a line, and the status is atoi's, which
+# keeps 32 bits: 4294967598 is 302. So no number passes that could wrap, and no camera sends one.
+_RTSP_REDIRECT = re.compile(rb"RTSP/[^ \t\n]{0,4096}[ \t][ \t\v\f]{0,4096}(?:\+?0{0,4096}3\d\d|\+?\d{10}|-\d)")
 _LINE = 4096 + len("RTSP/")
 MOST_HEADS = 32  # in one chunk. More are no camera's, and cost time to look through
 
