@@ -1,6 +1,6 @@
 """What is counted of each camera that this process watches; gone from ``/metrics`` once the camera is.
 
-At most ten series a camera, so that a page of 1,000 cameras stays small: see ``benchmarks/scrape.py``. News of a camera
+At most twelve series a camera, so that a page of 1,000 cameras stays small: see ``benchmarks/scrape.py``. News of a camera
 that is gone may still come, as the broker's confirmation of its last detections; it is counted nowhere.
 """
 

@@ -1,9 +1,11 @@
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from tests.films import ColourDetector, two_cars_driving, write_film
 from tests.waiting import eventually
@@ -191,6 +193,65 @@ async def test_a_frame_on_which_the_detector_fails_is_left_out_and_the_next_is_l
     stage = Stage(film, detector=FailsOnce())
     await stage.worker.run()
     assert len(stage.heard.detections) == 19
+
+
+async def test_a_frame_of_which_nothing_can_be_told_is_left_out_and_counted_and_the_next_is_told(film: str):
+    class ConfusedTwice(ColourDetector):
+        frames = 0
+
+        def detect(self, frame: np.ndarray) -> Any:
+            self.frames += 1
+            return (None,) if self.frames in {3, 4} else super().detect(frame)  # of which no tracker makes anything
+
+    skipped = metrics.frames_skipped.labels("cam-01", "description failed")
+    before = skipped._value.get()
+    stage = Stage(film, detector=ConfusedTwice())
+
+    with capture_logs() as logs:
+        await stage.worker.run()
+
+    assert len(stage.heard.detections) == 18
+    assert skipped._value.get() - before == 2
+    assert [line["event"] for line in logs if line["event"].startswith("description")] == [
+        "description failed, frame left out",
+        "description works again",
+    ]
+
+
+async def test_a_live_camera_outlives_an_error_of_its_worker_and_says_so():
+    stage = Stage("sim:quiet?width=320&height=240")
+    tell, told = stage.heard.status, []
+
+    async def fails_once(status: CameraStatus, /) -> None:
+        told.append(status.state)
+        if len(told) == 1:
+            raise RuntimeError("rtsp://viewer:hunter22@10.0.0.5/1 is none")
+        await tell(status)
+
+    stage.heard.status = fails_once  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        work = asyncio.ensure_future(stage.worker.run())
+        await eventually(lambda: stage.heard.detections, within_s=20)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    assert told == ["online", "reconnecting", "online", "disabled"]
+    (said,) = [line for line in logs if line["log_level"] == "error"]
+    assert "hunter22" not in said["error"]
+
+
+async def test_a_film_that_meets_an_error_is_not_played_again(film: str):
+    stage = Stage(film)
+
+    async def fails(status: CameraStatus, /) -> None:
+        if status.state == "online":
+            raise RuntimeError("no")
+
+    stage.heard.status = fails  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeError, match="no"):
+            await stage.worker.run()
 
 
 async def test_cameras_share_a_detector_and_its_thread(tmp_path: Path):

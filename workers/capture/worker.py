@@ -25,6 +25,8 @@ from workers.capture.evidence import EvidenceKeeper
 from workers.capture.eyes import Eyes, Observation
 from workers.capture.feed import Feed, FeedPolicy
 from workers.capture.inference import Inference, Look
+from workers.capture.lasting import lasting
+from workers.capture.left_out import LeftOut
 from workers.capture.privacy import Redactor
 from workers.capture.relay import Relay
 from workers.capture.sink import Sink
@@ -85,7 +87,6 @@ class CaptureWorker:
         self._inference = inference
         self._sink = sink
         self._status = StatusTeller(camera.id, sink)
-        self._blind = False
         nets = networks(settings.cameras.api_networks)
         link = link or Link(camera.rtsp_transport)
         isolated = open_isolated(camera.source.get_secret_value(), fps=camera.fps, link=link, networks=nets)
@@ -94,7 +95,10 @@ class CaptureWorker:
         source = open_source(
             camera.source.get_secret_value(), fps=camera.fps, loop=loop, realtime=realtime, link=link, networks=nets
         )
+        self._live = source.live
         self._counts = CameraMetrics(camera.id)
+        self._unseen = LeftOut("detector", self._counts)
+        self._untold = LeftOut("description", self._counts)
         self._feed = Feed(
             source,
             changed=self._status.change,
@@ -112,9 +116,7 @@ class CaptureWorker:
         self._counts.begin()
         background.spawn(self._repeat_status(), name=f"status of {self.camera_id}")
         try:
-            async with Relay() as relay, aclosing(self._feed.frames()) as frames:
-                async for frame in frames:
-                    await relay.start(partial(self._handle, frame))
+            await lasting(self._watch, self._broke_off)
         finally:
             await background.close()
             await self._feed.close()
@@ -122,6 +124,18 @@ class CaptureWorker:
                 self._counts.end()
             if self.last_words is not None:
                 await self._status.change("disabled", self.last_words)
+
+    async def _watch(self) -> None:
+        async with Relay() as relay, aclosing(self._feed.frames()) as frames:
+            async for frame in frames:
+                await relay.start(partial(self._handle, frame))
+
+    async def _broke_off(self, error: Exception) -> None:
+        """Of a live source that is no reason to end: nobody else would begin it again."""
+        if not self._live:
+            raise error
+        _log.error("camera broke off, trying again", camera=self.camera_id, error=mask(str(error)), exc_info=error)
+        await self._status.change("reconnecting", f"an error in the worker: {type(error).__name__}")
 
     async def forget(self) -> None:
         """Delete the pictures of this run that still lie in the stores; after ``run`` has ended."""
@@ -133,12 +147,16 @@ class CaptureWorker:
             self._counts.newest(frame.captured_at)
             look = await self._look(frame)
             if look is None:
-                self._counts.skipped("detector failed")
                 return
             self._counts.newest(look.frame.captured_at)
             self._counts.inferred(look.inference_s)
             await former_is_told()
-            await self._show(look)
+            try:
+                await self._show(look)
+            except Exception as error:  # one strange picture must not end its camera
+                self._untold.failed(error)
+            else:
+                self._untold.worked()
 
     async def _show(self, look: Look) -> None:
         """Make of what was found what there is to tell, and tell it."""
@@ -162,18 +180,14 @@ class CaptureWorker:
             self._counts.published(frame.captured_at)
 
     async def _look(self, frame: Frame) -> Look | None:
-        """What is in the frame, or in a newer one; None where the detector failed, said once until it works again."""
+        """What is in the frame, or in a newer one; None where the detector failed."""
         try:
             with tracing.step("inference"):
                 look = await self._seat.look(frame)
         except Exception as error:  # a backend's own errors have no common base
-            if not self._blind:
-                _log.exception("detector failed, frame left out", camera=self.camera_id, error=mask(str(error)))
-            self._blind = True
+            self._unseen.failed(error)
             return None
-        if self._blind:
-            _log.info("detector works again", camera=self.camera_id)
-        self._blind = False
+        self._unseen.worked()
         return look
 
     async def _detection(self, look: Look, seen: Observation) -> Detection:
