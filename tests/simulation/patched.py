@@ -88,7 +88,7 @@ def patched(settings: Settings, stores: Any) -> Iterator[Agents]:
         (agents.generator, "one_a_camera", _Locks()),
         (agents.generator, "settings", settings),
         (agents.scheduler, "results", Outbox(app, "risk_assessment_results")),  # pyright: ignore[reportArgumentType]
-        (agents.scheduler, "scheduler", SimpleNamespace(get=lambda: here.get().scheduler)),
+        (agents.scheduler, "judging", SimpleNamespace(get=lambda: (here.get().scheduler, here.get().calls))),
         (agents.scheduler, "settings", settings),
         (agents.aggregator, "outcomes", Outbox(app, "risk_assessment_results")),  # pyright: ignore[reportArgumentType]
         (agents.aggregator, "assessments", Outbox(app, "camera_assessments")),  # pyright: ignore[reportArgumentType]

@@ -62,7 +62,7 @@ def test_zombies_and_what_arrives_from_dead_workers_after_others_took_over_harm_
 
 @pytest.mark.parametrize("mutate", ALL, ids=lambda mutation: mutation.__name__)
 def test_a_mistake_is_caught_and_its_seed_fails_again(mutate):
-    caught = next((seed for seed in range(60) if not simulate(seed, mutate=mutate).ok), None)
+    caught = next((seed for seed in range(200) if not simulate(seed, mutate=mutate).ok), None)
 
     assert caught is not None
     again = simulate(caught, mutate=mutate)

@@ -27,7 +27,9 @@ from vision_stream.delivery.tenure import Tenure
 from vision_stream.llm.chat import Answer, Request
 from vision_stream.llm.client import Sent, unheard
 from vision_stream.llm.failures import CallFailed
+from vision_stream.llm.outliving import Outliving
 from vision_stream.llm.scheduler import LLMScheduler
+from vision_stream.messages import GroupAssessment
 from vision_stream.settings import KeySettings
 from vision_stream.stores.evidence import MemoryEvidence
 
@@ -84,6 +86,7 @@ class Worker:
                 self.world.cooldowns,
                 client=lambda: Client(self.world.rng, self.world.calls),
             )
+            self.calls = Outliving[GroupAssessment](self.scheduler.calling)
             await self.scheduler.start()
             for topic, agent in self.world.agents.items():
                 self._streams[topic] = stream = Stream(self, topic)
@@ -242,7 +245,8 @@ class Worker:
         self.producer.die()
         if self.kept is not None:
             self.thaw()
-        for work in (self._own, self._asked, self._readers, *(stage._work for stage in self.stages.values())):
+        stages = (stage._work for stage in self.stages.values())
+        for work in (self._own, self._asked, self._readers, self.calls._background, *stages):
             for task in list(work._tasks):
                 task.cancel()
 
@@ -250,6 +254,7 @@ class Worker:
         """As SIGTERM: leave in order."""
         await self.revoke()
         await self._own.close()
+        await self.calls.close()
         await self.scheduler.close()
         self.dead = True
         self.gone.set()
