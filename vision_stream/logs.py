@@ -13,13 +13,14 @@ import logging
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 import structlog
 
 from vision_stream import tracing
-from vision_stream.redaction import mask, mask_rendered
+from vision_stream.redaction import mask
 
 QUIET = (
     "aiokafka",
@@ -167,12 +168,42 @@ def _second(seconds: int) -> str:
 def _json(logger: Any, method: str, line: structlog.types.EventDict) -> str:
     if "exc_info" in line:
         line = structlog.processors.format_exc_info(logger, method, line)
-    return mask(msgspec.json.encode(line, enc_hook=repr).decode())
+    try:
+        rendered = msgspec.json.encode(line, enc_hook=repr)
+    except Exception:  # whatever the values are, what says a line goes on
+        rendered = msgspec.json.encode(_plain(line))
+    return mask(rendered.decode())
+
+
+class Console:
+    """Lines for a person. Plain tracebacks: the default ones show local variables, and whatever secret is at hand."""
+
+    def __init__(self) -> None:
+        plain = structlog.dev.plain_traceback
+        self._render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+
+    def __call__(self, logger: Any, method: str, line: structlog.types.EventDict) -> str:
+        with suppress(Exception):  # as above
+            return mask(_utf8(self._render(logger, method, dict(line))))
+        return mask(self._render(logger, method, _plain(line)))  # here, where its own error is not the line's
+
+
+def _plain(line: structlog.types.EventDict) -> dict[str, Any]:
+    """``line`` with texts alone, each of which can be written as UTF-8."""
+    return {_text(name): value if name == "exc_info" else _text(value) for name, value in line.items()}
+
+
+def _text(value: object) -> str:
+    try:
+        return _utf8(value if isinstance(value, str) else repr(value))
+    except Exception as error:
+        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+
+
+def _utf8(text: str) -> str:
+    """Names of files may hold what cannot be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _renderers(as_json: bool) -> list[structlog.types.Processor]:
-    if as_json:
-        return [_json]
-    # Plain tracebacks: the default ones show local variables, and with them whatever secret is at hand.
-    plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain), mask_rendered]
+    return [_json if as_json else Console()]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 MASK = "***"
@@ -55,7 +54,8 @@ class Secrets:
         """Mask ``value`` from now on, also as JSON, ``repr`` and URLs write it; too short ones are left alone."""
         if len(value.strip()) < SHORTEST or value in self._values:
             return
-        forms = {value, json.dumps(value)[1:-1], repr(value)[1:-1], quote(value, safe="")}
+        as_json = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+        forms = {value, *as_json, repr(value)[1:-1], quote(value, safe="")}
         self._values |= forms
         longest_first = sorted(self._values, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
@@ -99,8 +99,3 @@ def mask(text: str) -> str:
     if "bearer" in lowered or "basic" in lowered:  # looked for first: the pattern takes half of a log line's time
         text = _BEARER.sub(rf"\1{MASK}", text)
     return _OPENAI_KEY.sub(f"sk-{MASK}", text) if "sk-" in text else text
-
-
-def mask_rendered(logger: Any, method: str, rendered: Any) -> str:
-    """The last processor of a structlog chain: after the renderer, so that tracebacks are covered too."""
-    return mask(rendered)

@@ -75,7 +75,7 @@ def test_a_short_value_is_not_masked_as_it_would_hide_ordinary_words():
 @pytest.mark.parametrize("fmt", ["json", "console"])
 def test_a_log_line_shows_no_secret_whoever_writes_it(fmt, capsys: pytest.CaptureFixture[str], restored_logging):
     logs.setup("INFO", fmt)
-    secret, camera = 'canary-"quoted"-secret', "rtsp://admin:canary-camera@10.0.0.5/"
+    secret, camera = 'canary-"quöted"-secret', "rtsp://admin:canary-camera@10.0.0.5/"
     register_secret(secret)
     register_url(camera)
 
