@@ -1,7 +1,7 @@
 """What is counted of each camera that this process watches; gone from ``/metrics`` once the camera is.
 
-At most twelve series a camera, so that a page of 1,000 cameras stays small: see ``benchmarks/scrape.py``. News of a camera
-that is gone may still come, as the broker's confirmation of its last detections; it is counted nowhere.
+At most twelve series a camera, so that a page of 1,000 cameras stays small: see ``benchmarks/scrape.py``. News of a
+camera that is gone may still come, as the broker's confirmation of its last detections; it is counted nowhere.
 """
 
 from __future__ import annotations

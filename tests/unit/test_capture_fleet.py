@@ -19,6 +19,7 @@ from vision_stream.stores.frames import MemoryFrames
 from workers.capture.fleet import Fleet
 from workers.capture.inference import Inference
 from workers.capture.reloading import changed_cameras
+from workers.capture.status import tell_refused
 from workers.capture.worker import CaptureWorker
 
 
@@ -34,7 +35,7 @@ class Yard:
         self.heard = asyncio.Event()  # cleared: a camera's last words are waited with
         self.heard.set()
         self._inference, self._detector = Inference(), ColourDetector()
-        self.fleet = Fleet(self._hire)
+        self.fleet = Fleet(self.hire, lambda camera, why: tell_refused(camera.id, self, why))
 
     async def detection(self, detection: Detection, /) -> None:
         self.detections.setdefault(detection.camera_id, []).append(detection)
@@ -44,7 +45,7 @@ class Yard:
             await self.heard.wait()
         self.statuses.append(status)
 
-    def _hire(self, camera: CameraSettings) -> CaptureWorker:
+    def hire(self, camera: CameraSettings) -> CaptureWorker:
         return CaptureWorker(
             camera,
             Settings(),
@@ -161,6 +162,26 @@ async def test_a_source_that_is_none_leaves_the_camera_as_it_was_and_is_said(yar
     assert said["camera"] == "north"
     assert "no/such/film.avi" in said["why"]
     await yard.sees("north", "south", more_than=len(yard.detections["north"]))
+
+
+async def test_a_new_camera_whose_source_is_none_has_a_state_that_says_why(yard: Yard):
+    await yard.fleet.apply([yard.camera("north", "no/such/film.avi")])
+
+    (said,) = yard.statuses
+    assert (said.camera_id, said.state) == ("north", "disabled")
+    assert "no/such/film.avi" in said.reason
+
+
+async def test_a_lone_camera_that_breaks_off_is_logged(yard: Yard, tmp_path: Path):
+    (tmp_path / "broken.avi").write_bytes(b"no film")
+    yard.loop = False
+
+    with capture_logs() as logs:
+        yard.fleet.start([yard.camera("north", str(tmp_path / "broken.avi"))])
+        async with asyncio.timeout(20):
+            await yard.fleet.until_all_ended()
+
+    assert [line["camera"] for line in logs if line["event"] == "camera ended"] == ["north"]
 
 
 async def test_a_fleet_whose_films_have_ended_has_ended(yard: Yard):

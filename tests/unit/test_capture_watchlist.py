@@ -52,6 +52,14 @@ def test_what_only_the_api_describes_is_watched_unless_another_group_does():
     assert [(each.id, each.fps) for each in without] == [("north", 2), ("south", 1)]
 
 
+def test_what_a_process_does_not_start_without_is_what_the_configuration_itself_enables():
+    commands = said("added", source="sim:quiet") | said("attic") | said("south", fps=1)
+    now = Watchlist((*TWO, camera("attic", enabled=False)), commands)
+
+    assert ids(now.ours) == ["north", "south", "attic", "added"]
+    assert [(each.id, each.fps) for each in now.first] == [("north", 2), ("south", 1)]
+
+
 def test_a_rate_of_the_command_line_is_that_of_all():
     now = Watchlist(TWO, said("added", source="sim:quiet", fps=9), fps=0.5)
 

@@ -6,7 +6,7 @@ One camera that breaks off, or cannot be started, does not end the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +23,12 @@ _log = structlog.get_logger(__name__)
 STOP_S = 10.0  # a camera's end: above the 5 s in which its worker ends what it does beside its frames
 
 
+Refused = Callable[[CameraSettings, str], Awaitable[None]]  # a camera that nobody watches, and why
+
+
+async def _say_nothing(camera: CameraSettings, why: str, /) -> None: ...
+
+
 @dataclass(frozen=True)
 class _Running:
     camera: CameraSettings
@@ -33,9 +39,14 @@ class _Running:
 class Fleet:
     """Of one event loop. ``apply`` says which cameras there should be; ``close`` ends them all."""
 
-    def __init__(self, hire: Callable[[CameraSettings], CaptureWorker]) -> None:
-        """``hire`` makes a camera's worker, and raises ConfigError where its source is none."""
+    def __init__(self, hire: Callable[[CameraSettings], CaptureWorker], refused: Refused = _say_nothing) -> None:
+        """
+        Args:
+            hire: makes a camera's worker, and raises ConfigError where its source is none.
+            refused: is awaited where a camera that is added cannot be watched therefore.
+        """
         self._hire = hire
+        self._refused = refused
         self._running: dict[str, _Running] = {}
         self._tasks = Background()
         self._changing = False
@@ -91,8 +102,7 @@ class Fleet:
             await worker.run()
         except Exception as error:  # a backend's own errors have no common base
             self.failures.append(error)
-            if len(self._running) > 1:  # of a single one the exception says it
-                _log.error("camera ended", camera=worker.camera_id, error=mask(str(error)))
+            _log.error("camera ended", camera=worker.camera_id, error=mask(str(error)))
         finally:
             self._moved.set()
 
@@ -114,6 +124,8 @@ class Fleet:
             worker = self._hire(camera)
         except ConfigError as error:
             _log.error("camera cannot be watched as configured; it stays as it was", camera=camera.id, why=str(error))
+            if known is None:
+                await self._refused(camera, str(error))
             return
         if known is not None:
             await _stopped(known, "the camera starts again as it is configured now")

@@ -65,8 +65,7 @@ class Following:
         if self._kafka is not None and self._follow.group is not None:
             self._join(self._kafka, self._follow.group, watching)
         else:
-            known = {camera.id for camera in configured}  # what the API describes may be wrong without ending us
-            self._fleet.start(camera for camera in watching.watchlist.ours if camera.id in known)
+            self._fleet.start(watching.watchlist.first)
         if not watching.watchlist.all:
             _log.info("there is no camera yet; waiting for config/cameras.yaml or the API")
         self._changes.spawn(watching.run(), name="the cameras are kept as they should be")

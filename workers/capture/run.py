@@ -21,6 +21,7 @@ from workers.capture.fleet import Fleet
 from workers.capture.following import Follow, Following
 from workers.capture.inference import Inference
 from workers.capture.privacy import Redactor, open_redactor
+from workers.capture.status import tell_refused
 from workers.capture.tally import Tally, as_text
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
@@ -140,7 +141,10 @@ async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores:
     redactor = await inference.run(open_redactor, settings.evidence.redact)
     detector = await inference.run(open_detector, settings.model)
     loaded.append(detector)
-    fleet = Fleet(lambda camera: _worker(camera, settings, plan, detector, redactor, inference, stores, seen))
+    fleet = Fleet(
+        lambda camera: _worker(camera, settings, plan, detector, redactor, inference, stores, seen),
+        refused=lambda camera, why: tell_refused(camera.id, seen.tally(camera), why),
+    )
     if plan.follow is None:
         await _to_their_ends(fleet, plan.cameras)
     else:

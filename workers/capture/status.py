@@ -15,6 +15,11 @@ _log = structlog.get_logger(__name__)
 REPEAT_S = 15.0  # so that whoever starts listening later learns it, and a killed worker's silence is noticed
 
 
+async def tell_refused(camera_id: str, sink: Sink, why: str) -> None:
+    """Tell of a camera that has no worker, which would."""
+    await StatusTeller(camera_id, sink).change("disabled", f"cannot be watched as configured: {why}")
+
+
 class StatusTeller:
     def __init__(self, camera_id: str, sink: Sink, *, clock: Callable[[], float] = time.time) -> None:
         self._camera_id = camera_id

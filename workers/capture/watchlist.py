@@ -43,6 +43,15 @@ class Watchlist:
         return tuple(camera for camera in self.all if self.share is None or camera.id in self.share)
 
     @property
+    def first(self) -> tuple[CameraSettings, ...]:
+        """Of ours, those that a process does not start without: the configuration itself enables them.
+
+        What the API describes, or has started, may be wrong without ending us: it follows.
+        """
+        enabled = {camera.id for camera in self.configured if camera.enabled}
+        return tuple(camera for camera in self.ours if camera.id in enabled)
+
+    @property
     def elsewhere(self) -> frozenset[str]:
         """Ids of what the others of the group watch."""
         return frozenset(camera.id for camera in self.all) - {camera.id for camera in self.ours}

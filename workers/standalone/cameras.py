@@ -9,7 +9,7 @@ from vision_stream.background import Background
 from vision_stream.camera_commands import known
 from vision_stream.config import Loaded
 from vision_stream.settings import CameraSettings
-from workers.capture.fleet import Fleet
+from workers.capture.fleet import Fleet, Refused
 from workers.capture.reloading import changed_cameras
 from workers.capture.watchlist import Watching, Watchlist
 from workers.capture.worker import CaptureWorker
@@ -28,18 +28,17 @@ class Cameras:
     fps: float | None = None  # instead of the cameras' own
     takers: list[Taker] = field(default_factory=list)  # others who want to know
 
-    async def watch(self, hire: Callable[[CameraSettings], CaptureWorker]) -> Sequence[Exception]:
-        """Until all have ended by themselves; returns what broke off.
+    async def watch(self, hire: Callable[[CameraSettings], CaptureWorker], refused: Refused) -> Sequence[Exception]:
+        """Until all have ended by themselves; returns what broke off. ``hire``, ``refused``: see ``Fleet``.
 
         Raises:
             ConfigError: the source of a configured one is none.
         """
-        fleet, background = Fleet(hire), Background()
+        fleet, background = Fleet(hire, refused), Background()
         commands = self.kept.commands if self.kept is not None else {}
         watching = Watching(fleet, Watchlist(self.configured, commands=commands, fps=self.fps))
         try:
-            ids = {camera.id for camera in self.configured}  # what the API describes may be wrong without ending us
-            fleet.start(camera for camera in watching.watchlist.ours if camera.id in ids)
+            fleet.start(watching.watchlist.first)
             watching.subscribe(self._tell)
             if self.kept is not None:
                 self.kept.subscribe(lambda commands: watching.change(commands=commands))

@@ -24,6 +24,7 @@ from workers.audience import Audience
 from workers.capture.detectors import open_detector
 from workers.capture.inference import Inference
 from workers.capture.privacy import open_redactor
+from workers.capture.status import tell_refused
 from workers.capture.worker import CaptureWorker
 from workers.ending import Ending
 from workers.gateway.desk import Desk
@@ -180,7 +181,7 @@ async def _watch(
             redactor=redactor,
         )
 
-    failures = await cameras.watch(hire)
+    failures = await cameras.watch(hire, lambda camera, why: tell_refused(camera.id, pipeline, why))
     await _drain(pipeline, settings)
     if failures:
         raise failures[0]
