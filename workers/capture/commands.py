@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,11 +26,31 @@ from workers.capture.pacing import backoff_s
 START_WITHIN_S = 10.0
 STOP_WITHIN_S = 1.0
 POLL_MS = 1000
-QUIET_S = 3.0  # without a message: all have been read. Compaction can leave nothing before the end of a partition
+QUIET_S = 3.0  # without a message, though the broker answers: see ``Silence``
 
 Commands = Mapping[str, CameraCommand]
+Answers = tuple[int | None, ...]  # when the broker answered last, of each partition; None: not yet
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """After the last message. It is the end of a topic only where the broker has answered meanwhile that there is no
+    more: compaction can leave nothing before the end of a partition, and a broker that is slow leaves all.
+
+    >>> silence = Silence(since=100.0, answers=(7, 7))
+    >>> silence.is_the_end(104.0, (9, 7)), silence.is_the_end(104.0, (9, 8)), silence.is_the_end(101.0, (9, 8))
+    (False, True, False)
+    """
+
+    since: float  # seconds
+    answers: Answers
+
+    def is_the_end(self, now: float, answers: Answers) -> bool:
+        """``answers``: as they were before the last look for messages, which would have found what they brought."""
+        answered = all(later not in (None, before) for later, before in zip(answers, self.answers, strict=True))
+        return answered and now - self.since > QUIET_S
 
 
 def take(commands: Commands, key: bytes | None, value: bytes | None) -> Commands:
@@ -84,15 +105,16 @@ async def _read(kafka: KafkaSettings, told: Callable[[Commands], None]) -> None:
             await consumer.start()
             ends = await _place(consumer, kafka.topics.camera_commands.name)
         commands: Commands = {}
-        since, complete = time.monotonic(), False
+        silence, complete = Silence(time.monotonic(), _answers(consumer, ends)), False
         while True:
+            answers, before = _answers(consumer, ends), commands
             batches = await consumer.getmany(timeout_ms=POLL_MS)
-            before = commands
             for record in (record for records in batches.values() for record in records):
                 commands = _taken(commands, record)
             if not complete:
-                since = time.monotonic() if batches else since
-                complete = await _at_end(consumer, ends) or time.monotonic() - since > QUIET_S
+                if batches:
+                    silence = Silence(time.monotonic(), _answers(consumer, ends))
+                complete = await _at_end(consumer, ends) or silence.is_the_end(time.monotonic(), answers)
                 if complete:
                     told(commands)
             elif commands != before:
@@ -117,6 +139,10 @@ async def _numbers(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
     if not numbers:
         raise UnknownTopicOrPartitionError(f"topic {topic} does not exist; `vision-stream topics init` makes it")
     return sorted(numbers)
+
+
+def _answers(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> Answers:
+    return tuple(consumer.last_poll_timestamp(partition) for partition in partitions)
 
 
 async def _at_end(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
