@@ -27,11 +27,15 @@ def check(picture: bytes) -> None:
     Raises:
         BadPicture: it is empty, of no known format, cut off, or larger than ``MAX_SIDE`` or ``MAX_PIXELS``.
     """
-    width, height = size_of(picture)
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
-        raise BadPicture(f"a picture of {width} x {height} pixels")
+    check_size(*size_of(picture))
     if not _ends(picture):
         raise BadPicture("a picture that is cut off")
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises BadPicture: more pixels than ``MAX_PIXELS`` or a longer side than ``MAX_SIDE``, or none."""
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise BadPicture(f"a picture of {width} x {height} pixels")
 
 
 def size_of(picture: bytes) -> tuple[int, int]:

@@ -193,6 +193,19 @@ def talk_mjpeg(connection: socket.socket) -> None:
         pause.wait(0.05)
 
 
+def test_a_camera_whose_pictures_are_too_large_ends_before_they_are_taken():
+    def talk(connection: socket.socket) -> None:
+        head_of(connection)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n")
+        _, jpeg = cv2.imencode(".jpg", np.zeros((6000, 8000), np.uint8))
+        for _ in range(20):
+            connection.sendall(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % jpeg.size)
+            connection.sendall(jpeg.tobytes() + b"\r\n")
+
+    with listening(CAMERA, talk) as port, pytest.raises(SourceError, match="8000 x 6000 pixels, which is not decoded"):
+        first_pictures(guarded(f"http://{CAMERA}:{port}/"))
+
+
 def test_a_camera_in_its_network_is_seen_and_asked_by_its_own_name():
     with listening(CAMERA, talk_mjpeg) as port:
         shapes = first_pictures(guarded(f"http://camera.example:{port}/video?n=1", resolve=to_the_camera))

@@ -8,6 +8,8 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
@@ -44,6 +46,13 @@ def test_what_is_wrong_with_a_source_is_told_as_the_source_tells_it(tmp_path: Pa
     (tmp_path / "film.avi").write_bytes(b"nothing of the kind")
     with pytest.raises(SourceError, match="is no video that OpenCV can read"):
         next(iter(Isolated(str(tmp_path / "film.avi"), fps=2).frames(threading.Event())))
+
+
+def test_a_picture_that_is_too_large_is_not_taken_from_its_process(tmp_path: Path):
+    _, jpeg = cv2.imencode(".jpg", np.zeros((6000, 8000), np.uint8))
+    (tmp_path / "film.mjpeg").write_bytes(jpeg.tobytes() * 3)
+    with pytest.raises(SourceError, match="8000 x 6000 pixels, which is not taken"):
+        next(iter(Isolated(str(tmp_path / "film.mjpeg"), fps=2).frames(threading.Event())))
 
 
 async def test_a_decoder_that_hangs_is_killed_when_it_is_told_to_stop(tmp_path: Path):

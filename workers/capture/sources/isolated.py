@@ -20,9 +20,11 @@ import msgspec
 import numpy as np
 
 from vision_stream.errors import VisionStreamError
+from vision_stream.pictures import BadPicture, check_size
 from vision_stream.redaction import redact_url, register_url
 from workers.capture.sources.base import Frame, Link, NoFrames, SourceError
 
+MAX_TEXT = 10_000  # bytes of an error
 CHECK_S = 0.2  # how often one who waits for a picture looks whether to stop
 _HEAD = struct.Struct("=cIIdd")  # kind, height, width (an error: its bytes, 0), captured_at, media_s
 _PICTURE, _ERROR, _NO_FRAMES = b"P", b"E", b"N"
@@ -76,12 +78,22 @@ class Isolated:
     def _read(self, pipe: IO[bytes], stop: threading.Event) -> Iterator[Frame]:
         while (head := self._take(pipe, _HEAD.size, stop)) is not None:
             kind, height, width, captured_at, media_s = _HEAD.unpack(head)
-            body = self._take(pipe, height * width * 3 if kind == _PICTURE else height, stop)
+            body = self._take(pipe, self._length(kind, height, width), stop)
             if body is None:
                 return
             if kind != _PICTURE:
                 raise NoFrames(body.decode()) if kind == _NO_FRAMES else SourceError(body.decode())
             yield Frame(np.frombuffer(body, np.uint8).reshape(height, width, 3), captured_at, media_s)
+
+    def _length(self, kind: bytes, height: int, width: int) -> int:
+        """Bytes behind a head, which a decoder wrote that somebody may have made to err."""
+        if kind != _PICTURE:
+            return min(height, MAX_TEXT)
+        try:
+            check_size(width, height)
+        except BadPicture as error:
+            raise SourceError(f"{self.name} sends {error.what}, which is not taken") from None
+        return height * width * 3
 
     def _take(self, pipe: IO[bytes], size: int, stop: threading.Event) -> bytearray | None:
         """Exactly ``size`` bytes; None when told to stop."""

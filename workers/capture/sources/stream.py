@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import cv2
 
+from vision_stream.pictures import BadPicture, check_size
 from vision_stream.redaction import redact_url, register_url
 from workers.capture.pacing import Pace, wait_until
 from workers.capture.probe import Unseen, probe
@@ -53,12 +54,13 @@ class Stream:
         self._cause_at = 0.0
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Raises SourceError: it cannot be opened, or ended; NoFrames: it sent no picture for ``Link.read_s``."""
+        """Raises SourceError: it cannot be opened, ended, or sends too large pictures; NoFrames: it sent no picture for ``Link.read_s``."""
         capture = self._open()
         try:
             if not capture.isOpened():
                 raise SourceError(f"{self.name} could not be opened: {self._why() if self._explains else UNREADABLE}")
             self._cause = None
+            self._check_size(capture)
             yield from self._read(capture, stop)
         finally:
             capture.release()
@@ -79,6 +81,15 @@ class Stream:
                 found, image = capture.retrieve()
                 if found:
                     yield Frame(image, time.time(), now)
+
+    def _check_size(self, capture: cv2.VideoCapture) -> None:
+        """Once, as OpenCV stays with the size that it opened. It passes FFmpeg's own ``max_pixels`` to no decoder."""
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        try:
+            if width and height:  # else not known yet
+                check_size(width, height)
+        except BadPicture as error:
+            raise SourceError(f"{self.name} sends {error.what}, which is not decoded") from None
 
     def _broken(self, waited_s: float, *, seen: bool) -> SourceError:
         """OpenCV says only that there is no frame, so the time decides."""
