@@ -63,6 +63,7 @@ class Worker:
         self.producer = Producer(self.log, world.rng)
         self.dead_letters = Outbox(self, "dead_letters")  # pyright: ignore[reportArgumentType]
         self.started = self.dead = self.recovering = False
+        self.told = False  # to end; while it is frozen it does not hear
         self.kept: list[Step] | None = None  # its tasks' steps while it is frozen
         self.expelled = False  # from the group, and does not know yet
         self.gone = asyncio.Event()  # dead or expelled: nobody waits for it

@@ -215,8 +215,9 @@ class World:
             if members and self.rng.random() < 0.6:
                 async with self._rebalancing:
                     self._say(f"{members[0].name} is stopped")
+                    members[0].told = True
                     await _answer(members[0], members[0].stop())
-            if self.rng.random() < 0.7 or not any(not worker.dead for worker in self._workers):
+            if self.rng.random() < 0.7 or not any(not worker.dead and not worker.told for worker in self._workers):
                 await self._add()
             await self._rebalance()
 
