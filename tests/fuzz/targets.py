@@ -21,7 +21,7 @@ from vision_stream.gating import CameraGate, gate
 from vision_stream.joining import CameraResults, join
 from vision_stream.llm.chat import read_completion
 from vision_stream.llm.failures import CallFailed, from_status
-from vision_stream.llm.learned_limits import Learned, _read
+from vision_stream.llm.kept_limits import KeptLimits, Learned
 from vision_stream.llm.replay import read as read_replay
 from vision_stream.llm.retry_after import retry_after
 from vision_stream.llm.verdict import AnswerMisfit, parse_verdict
@@ -158,7 +158,7 @@ def learned_limits(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "learned.json")
         path.write_bytes(data)
-        assert isinstance(_read(path), Learned)
+        assert isinstance(KeptLimits(path).read(), Learned)
 
 
 def call_log(data: bytes) -> None:

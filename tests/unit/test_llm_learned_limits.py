@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections import deque
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tests.llm_parts import a_task, keys_for, simulated
 from tests.unit.test_llm_scheduler import Pictures, a_simulator, assess_all
 from vision_stream.llm.cooldowns import MemoryCooldowns
-from vision_stream.llm.learned_limits import START, LearnedLimits
-from vision_stream.llm.limits import KeyLimits, key_limits
+from vision_stream.llm.learned_limits import SLICES, START, LearnedLimits, _paced, _window
+from vision_stream.llm.limits import KeyLimits, SlidingWindow, key_limits
 from vision_stream.llm.pool import KeyPool, Lease
 from vision_stream.llm.scheduler import LLMScheduler
 from vision_stream.messages import Assessed
@@ -86,6 +91,65 @@ def test_a_lowered_limit_is_followed():
 def test_a_broken_file_is_as_none(tmp_path):
     (tmp_path / "key.learned").write_text("{")
     assert LearnedLimits(tmp_path / "key.learned").windows[0].span_s == 1 / START
+
+
+def refused_often(limits: LearnedLimits, times: int) -> None:
+    for n in range(100):
+        slots = limits.reserve(1000.0 + n / 1000)
+        assert slots is not None
+        limits.stamp(slots, 1000.0 + n / 1000)
+    for n in range(times):
+        limits.refused(1000.2 + n / 1000, 0.5)
+
+
+async def test_a_burst_of_refusals_is_kept_once_a_turn_of_the_loop(tmp_path):
+    file = tmp_path / "key.learned"
+    refused_often(LearnedLimits(file), 10)
+    assert not file.exists()
+    await asyncio.sleep(0)
+    assert msgspec.json.decode(file.read_bytes())["second"] == 90
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_disk_that_is_full_is_said_once_and_costs_only_what_would_be_kept(tmp_path):
+    (tmp_path / "a file").touch()
+    limits = LearnedLimits(tmp_path / "a file" / "key.learned")
+    pool = KeyPool(["key-001"], limits=lambda key: limits)
+    lease = pool.acquire(1000.0)
+    assert isinstance(lease, Lease)
+    with capture_logs() as said:
+        refused_often(limits, 10)
+        pool.report_rate_limited(lease, 1000.5, 0.5)
+    status = pool.status("key-001", 1000.6)
+    assert (status.state, status.in_flight) == ("cooling", 0)
+    assert [line["log_level"] for line in said] == ["warning"]
+    assert limits.windows[0].limit < 100
+
+
+def test_waits_of_two_kinds_in_one_burst_make_no_limit_of_one(tmp_path):
+    limits = LearnedLimits(jitter_s=0.0)
+    refused_often(limits, 1)
+    limits.refused(1000.3, 30.0)
+    assert [(window.limit, window.span_s) for window in limits.windows] == [(99, 1.0)]
+
+
+@pytest.mark.parametrize("calls", [8, 63, 64, 65, 69, 87, 109, 137, 4095])
+def test_the_start_is_paced_as_fast_as_it_says(calls):
+    at_once, span_s = _paced(calls)
+    assert at_once / span_s == pytest.approx(calls)
+    assert 1 / span_s <= SLICES
+
+
+@given(limit=st.integers(1, 30), sent=st.lists(st.floats(0.0, 100.0), max_size=60).map(sorted), more=st.integers(0, 40))
+def test_a_window_made_anew_is_as_one_that_saw_all_calls(limit, sent, more):
+    ours, seen = _window(limit, 1.0, deque(sent)), SlidingWindow(limit, 1.0)
+    for at in sent:
+        seen.take(at)
+    for n in range(more):
+        assert ours.free_at() == seen.free_at()
+        ours.take(101.0 + n)
+        seen.take(101.0 + n)
+    assert ours.free_at() == seen.free_at()
 
 
 async def test_a_scheduler_finds_out_what_nobody_configured(tmp_path):

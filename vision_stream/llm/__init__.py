@@ -10,9 +10,9 @@
     reloading   a changed api_keys.yaml    replay    a log of calls against other settings
 
 A key's limits: ``limits`` (of calls) and ``token_window``, counted by one process, by those of a host
-(``shared_limits``), by Redis for all hosts (``redis_limits``), or found out (``learned_limits``). ``seats`` are the
-calls under way and the one probe of a cooled key, over the processes of a host.
+(``shared_limits``), by Redis for all hosts (``redis_limits``), or found out (``learned_limits``, which ``kept_limits``
+keeps). ``seats`` are the calls under way and the one probe of a cooled key, over the processes of a host.
 
-Pure, with time as an argument: limits, token_window, learned_limits, pool, strategies, success, retry_after, tokens,
-prompts, chat, verdict, cooldowns, replay.
+Pure, with time as an argument: limits, token_window, told_limits, learned_limits, pool, strategies, success,
+retry_after, tokens, prompts, chat, verdict, cooldowns, replay.
 """

@@ -11,7 +11,7 @@ from pybase64 import b64encode
 
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.prompts import VERDICT_SCHEMA, Prompt
-from vision_stream.llm.told_limits import ToldLimit
+from vision_stream.llm.told_limits import SaidLimit
 from vision_stream.redaction import mask
 
 Mode = Literal["json_schema", "json_object", "text"]
@@ -35,7 +35,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     finish_reason: str
     input_tokens: int = 0
     output_tokens: int = 0
-    limit: ToldLimit | None = None  # of the key's calls, where the endpoint says it
+    limit: SaidLimit | None = None  # of the key's calls, where the endpoint says it
 
 
 def request_body(request: Request) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class _Completion(Struct):
 _decoder = msgspec.json.Decoder(_Completion)
 
 
-def read_completion(body: bytes, limit: ToldLimit | None = None) -> Answer:
+def read_completion(body: bytes, limit: SaidLimit | None = None) -> Answer:
     """The answer in a response with status 200.
 
     Raises:

@@ -22,7 +22,7 @@ from yarl import URL
 
 from vision_stream.llm.chat import Answer, Request, encoded_body, read_completion
 from vision_stream.llm.failures import CallFailed, from_status
-from vision_stream.llm.told_limits import LIMIT, told_limit
+from vision_stream.llm.told_limits import LIMIT, said_limit
 from vision_stream.settings import KeySettings
 
 MAX_ANSWER = 2**20  # bytes of a response. Larger: a broken endpoint fills the memory.
@@ -75,7 +75,7 @@ class AiohttpClient:
             raise CallFailed("connection", f"the connection failed: {_why(error)}") from error
         if status != 200:
             raise from_status(status, headers, answer, now=time.time(), secret=key.api_key.get_secret_value())
-        return read_completion(answer, told_limit(headers) if LIMIT in headers else None)
+        return read_completion(answer, said_limit(headers) if LIMIT in headers else None)
 
     async def _post(self, key: KeySettings, body: bytes, sent: Sent) -> tuple[int, Mapping[str, str], bytes]:
         known = self._endpoints.get(key.id)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from vision_stream.llm.seats import Seat, Seats
     from vision_stream.llm.token_window import TokenWindow
-    from vision_stream.llm.told_limits import ToldLimit
+    from vision_stream.llm.told_limits import SaidLimit
 
 JITTER_S = 0.025  # limit_jitter_s where nobody sets it, and by how much a 429 widens a window
 LEAST = 0.01  # of a window is its margin at least: 0.6 s of a minute. Less: a packet sent twice breaks a limit.
@@ -144,7 +144,7 @@ class KeyLimits:
         """The provider answered 429, and said to wait ``wait_s`` seconds, or nothing."""
         self.widen()
 
-    def told(self, limit: ToldLimit) -> None:
+    def told(self, limit: SaidLimit) -> None:
         """The provider says what it allows; configured limits are not moved by that."""
 
     def widen(self) -> None:

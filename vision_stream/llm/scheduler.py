@@ -95,7 +95,9 @@ class LLMScheduler:
         configured = self._configured_limits()
         if not self._llm.learn_limits:
             return configured
-        learned = LearnedDirectory(self._limits_dir, jitter_s=self._llm.limit_jitter_s)
+        apart = self._shared is not None or self._llm.limits_backend == "local"
+        share = self._llm.limits_share if apart else 1.0
+        learned = LearnedDirectory(self._limits_dir, jitter_s=self._llm.limit_jitter_s, share=share)
         return lambda key: configured(key) if key.limited else learned(key)
 
     def _configured_limits(self) -> Callable[[PooledKey], KeyLimits]:
