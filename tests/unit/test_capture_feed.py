@@ -163,7 +163,7 @@ async def test_a_camera_that_sends_one_picture_for_long_is_opened_again_until_it
     def frozen_twice(opening: int, stop: threading.Event) -> Iterator[Frame]:
         for second in (0, 30, 59, 61):
             image = picture() if opening < 3 else picture(("car", second, 20, second + 40, 60))
-            yield Frame(image, 1000.0 + 100 * opening + second, 0.0)
+            yield Frame(image, 9999.0 - second, 1000.0 + 100 * opening + second)  # whatever the time of day
             stop.wait(0.05)  # or the newest frame would win
         stop.wait(5)
 
@@ -179,7 +179,7 @@ async def test_a_camera_that_sends_one_picture_for_long_is_opened_again_until_it
 async def test_a_camera_on_which_little_moves_is_not_frozen():
     def hardly_moves(opening: int, stop: threading.Event) -> Iterator[Frame]:
         for second in range(0, 400, 50):
-            yield Frame(picture(("person", 8 + second // 50, 40, 20 + second // 50, 60)), 1000.0 + second, 0.0)
+            yield Frame(picture(("person", 8 + second // 50, 40, 20 + second // 50, 60)), 1000.0, 1000.0 + second)
             stop.wait(0.05)
         stop.wait(5)
 

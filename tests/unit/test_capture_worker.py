@@ -1,5 +1,7 @@
 import asyncio
+import itertools
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +148,23 @@ def readers_of(source: str) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == f"read {source}"]
 
 
-def test_the_newest_picture_of_a_fast_camera_is_made_five_times_a_second():
-    eyes = Eyes(ClusteringSettings(), fps=20, inline=False)
+def numbers_of_pictures(captured_at: Iterable[float]) -> list[int]:
+    """Of 20 frames a second, those of which the dashboard gets a picture; ``captured_at``: by the system's clock."""
+    ticks = (n / 20 for n in itertools.count())
+    eyes = Eyes(ClusteringSettings(), fps=20, inline=False, clock=lambda: next(ticks))
     frames = [
-        Frame(picture, captured_at=1000 + n / 20, media_s=n / 20) for n, picture in enumerate(two_cars_driving(20))
+        Frame(picture, captured_at=at, media_s=n / 20)
+        for n, (picture, at) in enumerate(zip(two_cars_driving(20), captured_at, strict=True))
     ]
-    made = [n for n, frame in enumerate(frames) if eyes.observe(frame, ()).frame_jpeg is not None]
-    assert made == [0, 4, 8, 12, 16]
+    return [n for n, frame in enumerate(frames) if eyes.observe(frame, ()).frame_jpeg is not None]
+
+
+def test_the_newest_picture_of_a_fast_camera_is_made_five_times_a_second():
+    assert numbers_of_pictures(1000 + n / 20 for n in range(20)) == [0, 4, 8, 12, 16]
+
+
+def test_a_clock_that_is_set_back_an_hour_holds_up_no_picture():
+    assert numbers_of_pictures(7200 + n / 20 - 3600 * (n > 2) for n in range(20)) == [0, 4, 8, 12, 16]
 
 
 async def test_a_slow_detector_sees_the_newest_frames_and_the_others_are_counted(film: str):

@@ -116,7 +116,7 @@ class Feed:
         """A frame that has come since the last one was yielded, and replaces it; None: that is the newest."""
         frame = self._mailbox.newer() if self._mailbox is not None else None
         if frame is not None and self._policy.frozen_s is not None:
-            self._stillness.seconds(frame.image, frame.captured_at)
+            self._stillness.seconds(frame.image, frame.media_s)
         return frame
 
     async def _next(self, mailbox: Mailbox, within_s: float) -> Frame:
@@ -126,7 +126,7 @@ class Feed:
         except TimeoutError:
             raise NoFrames(f"{self._source.name}: no frames for {within_s:g} s") from None
         frozen_s = self._policy.frozen_s
-        if frozen_s is not None and self._stillness.seconds(frame.image, frame.captured_at) >= frozen_s:
+        if frozen_s is not None and self._stillness.seconds(frame.image, frame.media_s) >= frozen_s:
             raise NoFrames(f"{self._source.name}: the same picture for {frozen_s:g} s")
         return frame
 

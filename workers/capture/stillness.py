@@ -18,7 +18,8 @@ class Stillness:
         self._since = 0.0
 
     def seconds(self, picture: Picture, now: float) -> float:
-        """For how long pictures have been the same to the last bit; ``now``: when this one was taken, in seconds."""
+        """For how long pictures have been the same to the last bit; ``now``: when this one was taken, in seconds
+        of a clock that nobody sets."""
         sample = _digest(picture[::STEP, ::STEP])
         whole = _digest(picture) if sample == self._sample else None
         if sample != self._sample or (self._whole is not None and whole != self._whole):
