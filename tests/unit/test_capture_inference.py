@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from tests.films import ColourDetector, picture
 from tests.waiting import eventually
+from workers.capture import room
 from workers.capture.detectors.batching import Batching
 from workers.capture.inference import Inference, Look, Seat
 from workers.capture.sources.base import Frame
@@ -181,6 +182,41 @@ async def test_a_batch_for_which_there_is_no_room_is_halved_from_then_on_and_nob
             assert [look.frame.media_s for look in await asyncio.gather(*looks)] == list(range(9))
     assert [line["most"] for line in lines if line["log_level"] == "warning"] == [4, 2]
     assert max(len(batch) for batch in detector.batches[-4:]) == 2
+
+
+async def test_a_detector_that_answers_too_little_leaves_nobody_waiting(inference: Inference):
+    class Forgetful(Gated):
+        def detect_batch(self, frames: Sequence[np.ndarray]):
+            found = super().detect_batch(frames)
+            return found if len(frames) == 1 else found[1:]
+
+    detector = Forgetful()
+    looks = await together(inference, detector, [(inference.seat(detector), number) for number in (1, 2, 3)])
+    detector.let(100)
+    async with asyncio.timeout(10):
+        seen = await asyncio.gather(*looks)
+    assert [(look.frame.media_s, len(look.objects)) for look in seen] == [(1, 1), (2, 1), (3, 1)]
+
+
+async def test_batches_grow_again_once_the_device_has_room_again(inference: Inference, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(room, "GOOD", 4)
+    detector = Gated(most=4, largest=3)
+    seats = [inference.seat(detector) for _ in range(5)]
+    detector.let(1000)
+
+    async def largest_of_a_round() -> int:
+        detector.batches.clear()
+        await asyncio.gather(*(seat.look(a_frame(number)) for number, seat in enumerate(seats)))
+        return max(len(batch) for batch in detector.batches)
+
+    assert await largest_of_a_round() == 4
+    assert await largest_of_a_round() == 2
+
+    detector._largest = 99
+    rounds = [await largest_of_a_round() for _ in range(4)]
+
+    assert rounds[0] == 2
+    assert rounds[-1] == 4
 
 
 async def test_an_idle_device_waits_for_a_batch_to_fill_where_that_is_set(inference: Inference):

@@ -23,6 +23,7 @@ from vision_stream import metrics
 from vision_stream.redaction import mask
 from workers.capture.detectors import Detector
 from workers.capture.detectors.objects import Objects
+from workers.capture.room import Room
 from workers.capture.sources.base import Frame, Picture
 from workers.capture.turns import Turn, in_turn, pause_s
 
@@ -78,7 +79,7 @@ class Inference:
         self._waiting: dict[Seat, _Request] = {}
         self._busy = False
         self._batches = 0
-        self._most: dict[Detector, int] = {}  # pictures at once, where more have failed
+        self._rooms: dict[Detector, Room] = {}
         self._pause: asyncio.TimerHandle | None = None
 
     def seat(self, detector: Detector, newer: Callable[[], Frame | None] = lambda: None) -> Seat:
@@ -132,7 +133,7 @@ class Inference:
                 self._pause = asyncio.get_running_loop().call_later(pause, self._paused)
             return
         self._busy = True
-        batch = [self._taken(seat) for seat in turns[: self._most.get(detector, detector.batching.most)]]
+        batch = [self._taken(seat) for seat in turns[: self._room(detector).most]]
         work = asyncio.get_running_loop().run_in_executor(
             self._device, _look_at, detector, [request.frame.image for request in batch]
         )
@@ -157,8 +158,7 @@ class Inference:
                 request.answer.cancel()
             return
         answers = work.result()
-        if answers.too_large:
-            self._lower(detector, len(batch))
+        self._learn(detector, len(batch), too_large=answers.too_large)
         self._begin()  # first: the device shall not wait while the answers are taken
         for request, found in zip(batch, answers.found, strict=True):
             request.seat.alone = isinstance(found, Exception)
@@ -170,9 +170,19 @@ class Inference:
                 metrics.inference_seconds.observe(answers.seconds_each)
                 request.answer.set_result(Look(request.frame, found, answers.seconds_each))
 
-    def _lower(self, detector: Detector, failed: int) -> None:
-        self._most[detector] = max(1, failed // 2)
-        _log.warning("batch too large for the model or its device", model=detector.name, most=self._most[detector])
+    def _room(self, detector: Detector) -> Room:
+        return self._rooms.setdefault(detector, Room(detector.batching.most))
+
+    def _learn(self, detector: Detector, pictures: int, *, too_large: bool) -> None:
+        room = self._room(detector)
+        before = room.most
+        if too_large:
+            room.failed(pictures)
+            _log.warning("batch too large for the model or its device", model=detector.name, most=room.most)
+            return
+        room.went_well(pictures)
+        if room.most > before:
+            _log.info("larger batches are tried again", model=detector.name, most=room.most)
 
 
 @dataclass(frozen=True)
@@ -192,12 +202,18 @@ def _look_at(detector: Detector, pictures: Sequence[Picture]) -> _Answers:
         found, too_large = [_alone(detector, pictures[0])], False
     else:
         try:
-            found, too_large = detector.detect_batch(pictures), False
+            found, too_large = _as_many(detector.detect_batch(pictures), len(pictures)), False
         except Exception as error:  # a backend's own errors have no common base
             _log.debug("batch failed, looked at one by one", pictures=len(pictures), error=mask(str(error)))
             found = [_alone(detector, picture) for picture in pictures]
             too_large = not any(isinstance(each, Exception) for each in found)
     return _Answers(found, (time.perf_counter() - started) / len(pictures), too_large)
+
+
+def _as_many(found: Sequence[Objects], pictures: int) -> Sequence[Objects]:
+    if len(found) != pictures:  # or somebody would wait for ever, and others be told of what another camera sees
+        raise ValueError(f"the detector answered {len(found)} of {pictures} pictures")
+    return found
 
 
 def _alone(detector: Detector, picture: Picture) -> Objects | Exception:
