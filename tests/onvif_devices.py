@@ -72,6 +72,7 @@ class Simulator:
     model: str = "S-1"
     account: tuple[str, str] | None = None
     clock_ahead: timedelta = timedelta()
+    clock: datetime | None = None  # stands still at
     doctype: str = ""
     instead: bytes | None = None  # of any answer
     moved_to: str | None = None
@@ -85,7 +86,7 @@ class Simulator:
         if self.instead is not None:
             return web.Response(body=self.instead)
         if "GetSystemDateAndTime" in message:
-            return self._said(CLOCK.format(datetime.now(UTC) + self.clock_ahead))
+            return self._said(CLOCK.format(self.clock or datetime.now(UTC) + self.clock_ahead))
         if self.account is not None and not self._proven(message):
             return self._said(NOT_AUTHORISED, status=400)
         return self._said(self._body(message, request))

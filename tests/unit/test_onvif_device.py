@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -59,6 +59,14 @@ async def test_the_newer_media_service_is_asked_where_there_is_one():
 async def test_a_camera_whose_clock_is_wrong_is_proven_the_password_at_its_own_time(ahead: timedelta):
     async with Simulator(account=(USER, PASSWORD), clock_ahead=ahead).running() as at:
         assert (await ask(at)).device is not None
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+async def test_a_camera_whose_clock_is_absurd_is_asked_at_our_time(year: int):
+    simulator = Simulator(account=(USER, PASSWORD), clock=datetime(year, 12, 31, 23, 59, 59))
+    async with simulator.running() as at:
+        camera = await ask(at)
+    assert camera.device is not None, camera.why
 
 
 async def test_the_password_is_sent_to_nobody_and_each_proof_is_a_new_one():

@@ -17,6 +17,7 @@ from workers.onvif.soap import Account
 
 LARGEST = 1024 * 1024  # bytes of an answer
 MOST_PROFILES = 32
+FURTHEST = timedelta(days=36525)  # that a clock is off, 100 years: one that was never set is at 1970
 SHORT = 80  # characters of a name
 HEADERS = {"Content-Type": "application/soap+xml; charset=utf-8", "Accept-Encoding": "identity"}
 
@@ -72,7 +73,7 @@ class DeviceClient:
             raise NotAnswered("its certificate is signed by nobody known here") from None
         except aiohttp.ClientConnectorError as error:
             raise NotAnswered(f"no connection: {error.os_error.strerror or type(error.os_error).__name__}") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, OverflowError) as error:
             raise NotAnswered(f"no answer that HTTP allows ({type(error).__name__})") from None
 
     def _refusal(self) -> str:
@@ -97,9 +98,11 @@ class DeviceClient:
             return
         fields = [text(now, part) for part in ("Year", "Month", "Day", "Hour", "Minute", "Second")]
         try:
-            self._ahead = datetime(*map(int, fields), tzinfo=UTC) - datetime.now(UTC)  # type: ignore[arg-type]
+            ahead = datetime(*map(int, fields), tzinfo=UTC) - datetime.now(UTC)  # type: ignore[arg-type]
         except (ValueError, OverflowError):
-            self._ahead = timedelta()
+            return
+        if abs(ahead) <= FURTHEST:
+            self._ahead = ahead
 
     async def _media(self) -> list[tuple[str, str]]:
         """Namespaces and addresses of its media services, the newer first."""

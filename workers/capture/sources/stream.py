@@ -54,7 +54,11 @@ class Stream:
         self._cause_at = 0.0
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Raises SourceError: it cannot be opened, ended, or sends too large pictures; NoFrames: it sent no picture for ``Link.read_s``."""
+        """
+        Raises:
+            SourceError: it cannot be opened, ended, or sends too large pictures.
+            NoFrames: it sent no picture for ``Link.read_s``.
+        """
         capture = self._open()
         try:
             if not capture.isOpened():
