@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -17,7 +18,8 @@ from vision_stream.broker import KafkaBroker
 from vision_stream.camera_metrics import CameraMetrics
 from vision_stream.messages import CameraStatus, Detection, decode
 from vision_stream.server_process import free_ports
-from vision_stream.settings import Settings
+from vision_stream.settings import KafkaSettings, Settings
+from workers.capture import kafka_sink
 from workers.capture.kafka_sink import KafkaSink
 
 
@@ -153,6 +155,26 @@ async def test_without_a_broker_a_sink_still_closes_within_its_time():
         await sink.close(within_s=0.5)
     assert time.monotonic() - started < 3
     assert sink.dropped == 1
+
+
+async def test_an_error_that_nobody_foresaw_does_not_end_the_sending(
+    kafka_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch
+):
+    settings, tries = kafka_settings(), []
+    await topics.ensure(settings, wait_s=20)
+    options = kafka_sink.client_options
+
+    def fails_at_first(kafka: KafkaSettings) -> dict[str, Any]:
+        tries.append(kafka)
+        if len(tries) == 1:
+            raise AssertionError("a certificate is being replaced")
+        return options(kafka)
+
+    monkeypatch.setattr(kafka_sink, "client_options", fails_at_first)
+    async with a_sink(settings) as sink:
+        await sink.detection(a_detection(sequence=1))
+        await eventually(lambda: sink.confirmed == 1, within_s=20)
+    assert sink.dropped == 0
 
 
 async def test_a_killed_broker_does_not_hold_up_the_end(kafka_settings: SettingsMaker, private_kafka: KafkaBroker):

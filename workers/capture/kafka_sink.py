@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from vision_stream import camera_metrics, tracing
@@ -80,6 +80,7 @@ class KafkaSink:
         self._all_sent = asyncio.Event()  # and confirmed
         self._all_sent.set()
         self._away = False
+        self._attempt = 0  # to connect, since there was a connection
         self._background = Background()
 
     async def start(self) -> None:
@@ -137,27 +138,30 @@ class KafkaSink:
 
     async def _keep_sending(self) -> None:
         """Connect, send until the connection is of no use, and again; for ever."""
-        attempt = 0
         while True:
-            producer = AIOKafkaProducer(
-                **client_options(self._settings),
-                client_id="vision-stream-capture",
-                acks="all",
-                enable_idempotence=True,
-                request_timeout_ms=10_000,
-                retry_backoff_ms=200,
-            )
             try:
-                await producer.start()
-                attempt = 0
-                await self._send_all(producer)
-            except (KafkaError, OSError, TimeoutError) as error:
+                await self._connect_and_send()
+            except Exception as error:  # also what aiokafka does not foresee: nobody else would send
                 self._lost(f"{type(error).__name__}: {error}")
-            finally:
-                await dispose(producer, within_s=DISPOSE_WITHIN_S)
-                self._take_back()
-            await asyncio.sleep(backoff_s(attempt, random.random(), max_s=5.0))
-            attempt += 1
+            await asyncio.sleep(backoff_s(self._attempt, random.random(), max_s=5.0))
+            self._attempt += 1
+
+    async def _connect_and_send(self) -> None:
+        producer = AIOKafkaProducer(
+            **client_options(self._settings),
+            client_id="vision-stream-capture",
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=10_000,
+            retry_backoff_ms=200,
+        )
+        try:
+            await producer.start()
+            self._attempt = 0
+            await self._send_all(producer)
+        finally:
+            await dispose(producer, within_s=DISPOSE_WITHIN_S)
+            self._take_back()
 
     async def _send_all(self, producer: AIOKafkaProducer) -> None:
         while True:
