@@ -226,7 +226,8 @@ async def test_a_source_whose_read_hangs_is_read_on_in_a_process_of_its_own():
     assert states.seen == ["online", "stalled", "reconnecting", "online"]
 
 
-async def test_a_driver_that_hangs_at_each_try_does_not_eat_threads_without_end():
+@pytest.mark.parametrize("isolated", [False, True])
+async def test_a_driver_that_hangs_at_each_try_does_not_eat_threads_without_end(isolated: bool):
     release = threading.Event()
 
     def deaf(opening: int, stop: threading.Event) -> Iterator[Frame]:
@@ -234,10 +235,12 @@ async def test_a_driver_that_hangs_at_each_try_does_not_eat_threads_without_end(
         yield a_frame()
 
     states = States()
-    feed, source = feed_of(deaf, states)
+    source = ScriptedSource(deaf)
+    elsewhere = ScriptedSource(deaf) if isolated else None
+    feed = Feed(source, changed=states, policy=QUICK, isolated=elsewhere)
     work = asyncio.ensure_future(take(feed, 1))
     await eventually(lambda: any("hang in the driver" in reason for reason in states.reasons))
-    assert source.opened == MAX_ABANDONED
+    assert source.opened + (elsewhere.opened if elsewhere else 0) == MAX_ABANDONED
     release.set()
     assert await work == 1  # those that hung have ended, so it is tried again
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from tests.films import picture, two_cars_driving, write_film
 from tests.waiting import eventually
-from workers.capture.sources import open_isolated
+from workers.capture.sources import children, open_isolated
 from workers.capture.sources.base import SourceError
 from workers.capture.sources.isolated import Isolated
 
@@ -76,6 +77,34 @@ def test_a_decoder_that_is_killed_from_outside_is_said(tmp_path: Path):
         process.kill()
     with pytest.raises(SourceError, match="the process that decodes it ended"):
         list(itertools.islice(frames, 1000))
+
+
+def test_processes_that_outlive_being_killed_are_left_and_not_more_than_a_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    os.mkfifo(tmp_path / "picture.jpg")
+    monkeypatch.setattr(children, "END_S", 0.05)
+    monkeypatch.setattr(subprocess.Popen, "kill", suspend)  # as one is that hangs in the kernel
+    source, told_to_stop = Isolated(str(tmp_path), fps=2), threading.Event()
+    told_to_stop.set()
+    try:
+        for _ in range(children.MOST):
+            assert list(source.frames(told_to_stop)) == []
+        assert len(decoding()) == children.MOST
+
+        with pytest.raises(SourceError, match="3 processes hang in the driver and cannot be ended"):
+            list(source.frames(told_to_stop))
+        assert len(decoding()) == children.MOST
+    finally:
+        monkeypatch.undo()
+        for process in decoding():
+            process.kill()
+            process.wait(5)
+    assert list(source.frames(told_to_stop)) == []  # they have ended, so it is tried again
+
+
+def suspend(process: subprocess.Popen[bytes]) -> None:
+    psutil.Process(process.pid).suspend()
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ class Feed:
             )
             await self._sleep(wait)
             self._abandoned = [reader for reader in self._abandoned if reader.alive]
-            if self._abandoned and self._isolated is not None:
+            if self._abandoned and self._isolated is not None and self._source is not self._isolated:
                 self._isolate(self._isolated)
                 return
             if len(self._abandoned) < MAX_ABANDONED:
@@ -147,6 +147,5 @@ class Feed:
             await self._changed("stalled", f"{len(self._abandoned)} reads hang in the driver")
 
     def _isolate(self, isolated: FrameSource) -> None:
-        if self._source is not isolated:
-            _log.warning("a read hangs in its driver; decoded in a process of its own now", source=self._source.name)
+        _log.warning("a read hangs in its driver; decoded in a process of its own now", source=self._source.name)
         self._source = isolated

@@ -18,6 +18,7 @@ from vision_stream.api_sources import GUARDED, stream_target
 from vision_stream.errors import ConfigError
 from vision_stream.redaction import redact_url
 from workers.capture.sources.base import Frame, Link, SourceError
+from workers.capture.sources.children import Children
 from workers.capture.sources.isolated import Isolated
 from workers.capture.sources.relay import Relay, relaying
 
@@ -59,13 +60,16 @@ class Guarded:
         target = stream_target(source.removeprefix(GUARDED))
         self.name = redact_url(target.url)
         self.relay = Relay(target, networks, never=never, resolve=resolve)
+        self._children = Children()
         self._fps = fps
         self._link = replace(link, transport="tcp")
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """Raises SourceError: it may not be reached, cannot be opened, or broke off; NoFrames: as its decoder."""
         with relaying(self.relay):
-            decoder = Isolated(self.relay.url, fps=self._fps, link=self._link, relayed=_environment())
+            decoder = Isolated(
+                self.relay.url, fps=self._fps, link=self._link, relayed=_environment(), children=self._children
+            )
             try:
                 for frame in decoder.frames(stop):
                     self.relay.trouble = None  # a request that is refused while pictures come is none

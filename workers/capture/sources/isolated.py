@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import selectors
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping
@@ -23,6 +22,7 @@ from vision_stream.errors import VisionStreamError
 from vision_stream.pictures import BadPicture, check_size
 from vision_stream.redaction import redact_url, register_url
 from workers.capture.sources.base import Frame, Link, NoFrames, SourceError
+from workers.capture.sources.children import Children
 
 MAX_TEXT = 10_000  # bytes of an error
 CHECK_S = 0.2  # how often one who waits for a picture looks whether to stop
@@ -42,27 +42,29 @@ class Isolated:
     keep_all = False
 
     def __init__(
-        self, source: str, *, fps: float, link: Link = Link(), relayed: Mapping[str, str] | None = None
+        self,
+        source: str,
+        *,
+        fps: float,
+        link: Link = Link(),
+        relayed: Mapping[str, str] | None = None,
+        children: Children | None = None,
     ) -> None:
         """
         Args:
+            children: of the same camera, where each opening makes an Isolated anew.
             relayed: the process's environment where ``source`` is a relay's address (see ``guarded``).
         """
         register_url(source)
         self.name = redact_url(source)
+        self._children = children or Children()
         self._wanted = _Wanted(source, fps, link, relayed is not None)
         over_udp = {**os.environ, "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;udp"}
         self._environment = over_udp if link.transport == "udp" else relayed
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         """Raises SourceError: as the source itself does, or its process ended."""
-        child = subprocess.Popen(
-            [sys.executable, "-m", "workers.capture.sources.isolated"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self._environment,
-        )
+        child = self._children.begin("workers.capture.sources.isolated", self._environment)
         try:
             assert child.stdin is not None
             assert child.stdout is not None
@@ -72,8 +74,7 @@ class Isolated:
         except BrokenPipeError:
             raise SourceError(f"{self.name}: the process that decodes it did not start") from None
         finally:
-            child.kill()
-            child.communicate()
+            self._children.end(child)
 
     def _read(self, pipe: IO[bytes], stop: threading.Event) -> Iterator[Frame]:
         while (head := self._take(pipe, _HEAD.size, stop)) is not None:
