@@ -9,9 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
+# A look-up keeps its thread when nobody waits for it any more; the loop's own threads are for other work.
+_RESOLVING = ThreadPoolExecutor(max_workers=4, thread_name_prefix="resolve")
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # a name's or address's addresses; raises OSError
 
 NEVER: tuple[Network, ...] = tuple(
@@ -68,6 +73,8 @@ def _in(text: str, nets: tuple[Network, ...]) -> bool:
 
 async def system_resolver(host: str) -> Sequence[str]:
     """As this machine resolves names. Raises OSError: it does not know this one."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    with suppress(ValueError):
+        return [str(ip_address(host))]  # waits behind no name
+    look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVING, look_up)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+
 import pytest
 
 from tests.hostile_sources import HOSTILE, LEAD_ELSEWHERE
-from vision_stream.api_networks import networks, permitted
+from tests.waiting import eventually
+from vision_stream.api_networks import networks, permitted, system_resolver
 from vision_stream.api_sources import SourceRefused, checked_source, stream_target
 from vision_stream.settings import CamerasSettings
 
@@ -57,3 +62,24 @@ def test_by_default_a_camera_is_in_a_private_network(address: str):
 
 def test_of_a_name_with_several_addresses_only_those_are_permitted_where_cameras_may_be():
     assert permitted(["127.0.0.1", "10.0.0.5", "::1", "fe80::1%lo"], ALLOWED) == ["10.0.0.5"]
+
+
+async def test_names_that_nobody_answers_hold_up_neither_other_work_nor_addresses(monkeypatch: pytest.MonkeyPatch):
+    waiting, answered = threading.Event(), threading.Event()
+
+    def silent(*_: object, **__: object) -> list[object]:
+        waiting.set()
+        answered.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    # More than the loop has threads of its own.
+    asked = [asyncio.ensure_future(system_resolver(f"camera-{number}.example")) for number in range(64)]
+    try:
+        await eventually(waiting.is_set)
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+            assert await system_resolver("10.0.0.5") == ["10.0.0.5"]
+    finally:
+        answered.set()
+        await asyncio.gather(*asked)
