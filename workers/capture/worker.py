@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -135,7 +136,8 @@ class CaptureWorker:
         if not self._live:
             raise error
         _log.error("camera broke off, trying again", camera=self.camera_id, error=mask(str(error)), exc_info=error)
-        await self._status.change("reconnecting", f"an error in the worker: {type(error).__name__}")
+        with contextlib.suppress(Exception):  # it may be the telling that fails
+            await self._status.change("reconnecting", f"an error in the worker: {type(error).__name__}")
 
     async def forget(self) -> None:
         """Delete the pictures of this run that still lie in the stores; after ``run`` has ended."""
