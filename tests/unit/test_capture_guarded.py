@@ -13,6 +13,7 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ from vision_stream.errors import ConfigError
 from workers.capture.sources import open_isolated, open_source
 from workers.capture.sources.answers import RedirectFinder
 from workers.capture.sources.base import Link, NoFrames, SourceError
+from workers.capture.sources.confined import connect_only_to
 from workers.capture.sources.guarded import Guarded
 from workers.capture.sources.relay import Relay, relaying
 
@@ -178,6 +180,24 @@ def test_a_camera_that_sends_elsewhere_is_not_followed(way: str, canary: tuple[C
 
     assert heard.heard == []
     assert "redirects" in str(error.value) or "30" not in way
+
+
+def can_be_confined() -> bool:
+    """Asked in a thread that ends, as it may connect nowhere afterwards."""
+    with ThreadPoolExecutor(1) as once:
+        return once.submit(connect_only_to, 9).result()
+
+
+def test_a_redirect_that_the_relay_overlooked_is_refused_by_the_kernel(
+    canary: tuple[Canary, int], monkeypatch: pytest.MonkeyPatch
+):
+    heard, port = canary
+    monkeypatch.setattr(RedirectFinder, "found", lambda *_: False)
+    scheme, talk = elsewhere(port)["RTSP 30x: 302"]
+    with listening(CAMERA, talk) as camera, pytest.raises(SourceError):
+        first_pictures(guarded(f"{scheme}://{CAMERA}:{camera}/stream"))
+
+    assert (heard.heard == []) == can_be_confined()
 
 
 def talk_mjpeg(connection: socket.socket) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import IO
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from vision_stream.pictures import BadPicture, check_size
 from vision_stream.redaction import redact_url, register_url
 from workers.capture.sources.base import Frame, Link, NoFrames, SourceError
 from workers.capture.sources.children import Children
+from workers.capture.sources.confined import connect_only_to
 
 MAX_TEXT = 10_000  # bytes of an error
 CHECK_S = 0.2  # how often one who waits for a picture looks whether to stop
@@ -119,6 +121,8 @@ def _serve() -> None:
     from workers.capture.sources.stream import Stream
 
     wanted = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Wanted)
+    if wanted.relayed:
+        connect_only_to(urlsplit(wanted.source).port or 0)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not mix with the pictures
