@@ -70,7 +70,8 @@ async def assess(record: Record) -> None:
     task = decode(record.value, AssessmentTask)
     logs.of_request(task.request_id)
     scheduler, calls = judging.get()
-    async with calls.of(task.task_id, partial(scheduler.assess, task)) as outcome:
+    wanted = partial(calls.wanted, task.task_id)
+    async with calls.of(task.task_id, partial(scheduler.assess, task, wanted)) as outcome:
         await patiently(partial(results.deliver, task.camera_id, [outcome]))
     metrics.tasks.labels(outcome=outcome_name(outcome)).inc()
     _log.debug("outcome", task=task.task_id, outcome=outcome_name(outcome), reason=getattr(outcome, "reason", None))

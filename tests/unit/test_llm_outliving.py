@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
+from tests.llm_parts import a_task, keys_for
+from tests.unit.test_llm_scheduler import Pictures, a_simulator
 from tests.waiting import eventually
+from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.outliving import Outliving
+from vision_stream.llm.scheduler import LLMScheduler
+from vision_stream.messages import Assessed, GroupAssessment
+from vision_stream.settings import LLMSettings, SchedulerSettings
 
 
 class Calls:
@@ -146,3 +153,33 @@ async def test_what_breaks_is_heard_by_its_handler(calls: Calls):
         await outcome(outliving, calls)
 
     assert len(outliving) == 0
+
+
+async def test_a_call_that_failed_is_made_again_only_once_a_handler_waits():
+    async with a_simulator("a", "b", latency_s=0.05) as simulator:
+        simulator.fault("500", times=1)
+        scheduler = LLMScheduler(
+            LLMSettings(keys=keys_for(simulator)), SchedulerSettings(), Pictures(), MemoryCooldowns()
+        )
+        await scheduler.start()
+        outliving, task = Outliving[GroupAssessment](scheduler.calling), a_task()
+
+        async def handler() -> GroupAssessment:
+            begin = partial(scheduler.assess, task, partial(outliving.wanted, task.task_id))
+            async with outliving.of(task.task_id, begin) as said:
+                return said
+
+        broken = asyncio.ensure_future(handler())
+        await eventually(lambda: scheduler.calling(task.task_id), 5, every_s=0)  # not later: the call fails soon
+        broken.cancel()
+        await asyncio.gather(broken, return_exceptions=True)
+        await eventually(lambda: not scheduler.calling(task.task_id), 5)
+        for _ in range(20):  # turns in which the second call would have begun
+            await asyncio.sleep(0)
+        assert not scheduler.calling(task.task_id)
+        assert len(simulator.calls) == 1
+
+        assert isinstance(await handler(), Assessed)
+        assert len(simulator.calls) == 2
+        await outliving.close()
+        await scheduler.close()

@@ -3,7 +3,7 @@
 A rebalance breaks off every handler that takes longer than the group can wait, and most partitions then come back to
 the worker that had them, which handles the same messages again. A call that was under way goes on meanwhile, and the
 new handler takes its answer instead of paying for a second one. So do two handlers of one task, where its message came
-twice.
+twice. If that call fails, the next is made once a handler waits for it: ``wanted``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from vision_stream.background import Background
@@ -24,6 +24,7 @@ KEPT_S = 60.0  # for a handler to come; above a rebalance and its recovery. Wher
 class _Work(Generic[T]):
     task: asyncio.Task[T]
     waiting: int = 0  # handlers
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)  # there are some
 
     @property
     def worth_keeping(self) -> bool:
@@ -59,18 +60,27 @@ class Outliving(Generic[T]):
         if work is None:
             work = self._works[task_id] = _Work(self._background.spawn(begin(), name=f"assess {task_id}"))
         work.waiting += 1
+        work.wanted.set()
         used_up = False
         try:
             yield await asyncio.shield(work.task)
             used_up = True
         finally:
             work.waiting -= 1
+            if not work.waiting:
+                work.wanted.clear()
             if used_up:
                 self._forget(task_id, work)
             elif work.worth_keeping or (not work.task.done() and self._calling(task_id)):
                 asyncio.get_running_loop().call_later(self._kept_s, self._drop, task_id, work)
             else:
                 self._drop(task_id, work)
+
+    async def wanted(self, task_id: str) -> None:
+        """Returns as soon as a handler waits for the task's outcome. One that is not under way is not waited for."""
+        work = self._works.get(task_id)
+        if work is not None:
+            await work.wanted.wait()
 
     async def close(self) -> None:
         """End all that is under way."""

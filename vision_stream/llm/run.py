@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -17,12 +18,19 @@ from vision_stream.settings import KeySettings
 SHED = "shed"
 
 
+async def always() -> None:
+    """Somebody waits for the outcome."""
+
+
 class Run:
     """``limit`` is on the monotonic clock; the task's deadline is in epoch seconds, and a step of that clock must not
     move a wait that has begun."""
 
-    def __init__(self, task: AssessmentTask, call_deadline_s: float) -> None:
-        self.task = task
+    def __init__(
+        self, task: AssessmentTask, call_deadline_s: float, wanted: Callable[[], Awaitable[None]] = always
+    ) -> None:
+        """``wanted`` returns as soon as somebody waits for the outcome."""
+        self.task, self.wanted = task, wanted
         self.limit = time.monotonic() + min(call_deadline_s, task.deadline - time.time())
         self.estimate = 0  # input tokens of one call
         self.failures = 0  # of endpoints: counted against max_attempts
@@ -36,6 +44,10 @@ class Run:
         self._answered_at: float | None = None
         self._called_at: float | None = None
         self._input_tokens = self._output_tokens = 0
+
+    @property
+    def called(self) -> bool:
+        return self._calls > 0
 
     def left(self) -> float:
         return self.limit - time.monotonic()

@@ -14,7 +14,7 @@ import asyncio
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ from vision_stream.llm.pictures import NoPicture, picture_of
 from vision_stream.llm.pool import KeyPool, Lease, PooledKey, alone, pool_of, pooled, share_of
 from vision_stream.llm.prompts import Prompt, prompt_for
 from vision_stream.llm.reports import Reports
-from vision_stream.llm.run import Run
+from vision_stream.llm.run import Run, always
 from vision_stream.llm.shared_limits import LimitsDirectory
 from vision_stream.llm.sharing import Sharing
 from vision_stream.llm.tokens import estimated
@@ -200,9 +200,12 @@ class LLMScheduler:
         if self._client is not None:
             await self._client.close()
 
-    async def assess(self, task: AssessmentTask) -> GroupAssessment:
-        """The task's one outcome. Raises nothing but ``CancelledError``, which gives back what it held."""
-        run = Run(task, self._settings.call_deadline_s)
+    async def assess(self, task: AssessmentTask, wanted: Callable[[], Awaitable[None]] = always) -> GroupAssessment:
+        """The task's one outcome. Raises nothing but ``CancelledError``, which gives back what it held.
+
+        After a call that failed the next is made when ``wanted()`` returns: as soon as somebody waits for the outcome.
+        """
+        run = Run(task, self._settings.call_deadline_s, wanted)
         try:
             return await self._assess(run)
         except Exception as error:
@@ -241,11 +244,22 @@ class LLMScheduler:
         outcome: GroupAssessment | None = None
         run.estimate = estimated(prompt)
         while outcome is None:
+            if run.called and not await self._wanted(run):
+                return run.late()
             if not self._budget.allows(run.task.camera_id, run.estimate):
                 return run.expired(OVER_BUDGET)
             lease = await self._lease(run)
             outcome = self._unserved(run) if lease is None else await self._hedged(run, prompt, lease)
         return outcome
+
+    async def _wanted(self, run: Run) -> bool:
+        """False: nobody was there to wait for the outcome before the deadline."""
+        try:
+            async with asyncio.timeout(run.left()):
+                await run.wanted()
+        except TimeoutError:
+            return False
+        return True
 
     def _unserved(self, run: Run) -> GroupAssessment:
         return run.shed() if run.task.priority < self.shed_below else run.late()
