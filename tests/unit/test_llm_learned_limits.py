@@ -8,7 +8,7 @@ from collections import deque
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -140,6 +140,7 @@ def test_the_start_is_paced_as_fast_as_it_says(calls):
     assert 1 / span_s <= SLICES
 
 
+@settings(deadline=None)
 @given(limit=st.integers(1, 30), sent=st.lists(st.floats(0.0, 100.0), max_size=60).map(sorted), more=st.integers(0, 40))
 def test_a_window_made_anew_is_as_one_that_saw_all_calls(limit, sent, more):
     ours, seen = _window(limit, 1.0, deque(sent)), SlidingWindow(limit, 1.0)

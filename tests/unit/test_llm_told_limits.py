@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.llm_parts import a_task, keys_for
@@ -99,6 +99,7 @@ def test_a_limit_is_believed_when_answers_of_different_use_agree(said, limit):
     assert believed(said) == limit
 
 
+@settings(deadline=None)
 @given(
     limit=st.integers(2, 20_000),
     window_s=st.sampled_from([60.0, 3600.0, 86_400.0]),
