@@ -514,7 +514,7 @@ class ModelSettings(Section):
         default=0,
         ge=0,
         le=256,
-        description="pictures of several cameras looked at together; 0: 16 on a GPU, 1 on a CPU, which gains nothing",
+        description="pictures of several cameras looked at together; 0: 16 on a GPU, 4 on a CPU",
     )
     batch_wait_ms: float = Field(
         default=0.0, ge=0, le=1000, description="an idle device waits so long for a batch to fill; 0: it begins at once"

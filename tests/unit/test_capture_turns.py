@@ -99,12 +99,12 @@ def test_nothing_is_waited_for_where_nothing_can_come(most: int, cameras: int):
 @pytest.mark.parametrize(
     ("settings", "gpu", "one_by_one", "expected"),
     [
-        ({}, False, False, Batching(1)),
+        ({}, False, False, Batching(batching.CPU_BATCH)),
         ({}, True, False, Batching(batching.GPU_BATCH)),
         ({"max_batch": 4}, False, False, Batching(4)),
         ({"max_batch": 4, "batch_wait_ms": 20}, True, False, Batching(4, 0.02)),
         ({"max_batch": 4, "batch_wait_ms": 20}, True, True, Batching(1)),
-        ({"batch_wait_ms": 20}, False, False, Batching(1)),
+        ({"max_batch": 1, "batch_wait_ms": 20}, False, False, Batching(1)),
     ],
 )
 def test_the_device_decides_unless_the_settings_do(
