@@ -36,6 +36,13 @@ def test_the_page_of_reliability_is_that_of_its_lines():
     assert PAGE.read_text() == page(ROWS, read(), INTRODUCTION.read_text()), "python -m tests.faults --page"
 
 
+def test_recovery_is_that_of_the_newest_quiet_rounds_as_older_ones_timed_older_code():
+    quiet = [replace(a_record("F1", n, first_s=9.0 if n < 3 else 1.0), load=1.5) for n in range(13)]
+
+    assert "| 1.0 / 1.0 / 1.0 (10) " in page([a_row("F1")], quiet, "")
+    assert "newest 10 of 13 quiet" in page([a_row("F1")], quiet, "")
+
+
 def test_recovery_is_that_of_the_quiet_rounds_once_there_are_enough_of_them():
     busy = [replace(a_record("F1", n, first_s=30.0), load=9.0) for n in range(3)]
     quiet = [replace(a_record("F1", n, first_s=1.0), load=1.5) for n in range(5)]

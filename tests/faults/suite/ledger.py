@@ -23,6 +23,7 @@ INTRODUCTION = ROOT / "docs" / "reliability.intro.md"
 SEEDS_SHOWN = 5
 QUIET = 3.0  # load a core, above which a machine is busy with something else too
 ENOUGH = 5  # quiet rounds of a row, for its recovery to be theirs alone
+NEWEST = 10  # of them: older ones have timed older code
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,7 +104,10 @@ def _line(row: Row, records: Sequence[Record]) -> str:
 def _timed(records: Sequence[Record]) -> tuple[Sequence[Record], str]:
     """The rounds whose recovery is shown, and what is said of them."""
     quiet = [r for r in records if r.load is not None and r.load <= QUIET]
-    return (quiet, f"{len(quiet)} quiet") if len(quiet) >= ENOUGH else (records, f"all {len(records)}")
+    if len(quiet) < ENOUGH:
+        return records, f"all {len(records)}"
+    newest = quiet[-NEWEST:]
+    return newest, f"newest {len(newest)} of {len(quiet)} quiet" if len(newest) < len(quiet) else f"{len(quiet)} quiet"
 
 
 def _spread(values: Iterable[float]) -> str:
