@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import re
 import secrets
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 
 import pytest
 import redis as redis_client
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.rtsp_cameras import has_rtsp_server
@@ -212,3 +214,15 @@ async def _delete_topics(made: Sequence[Settings]) -> None:
         await admin.delete_topics([topic for topic in await admin.list_topics() if topic.startswith(prefixes)])
     finally:
         await admin.close()
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """The test may set up logs as it likes."""
+    root, quiet = logging.getLogger(), logging.getLogger("ours.quiet")
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    quiet.setLevel(logging.NOTSET)
+    structlog.reset_defaults()

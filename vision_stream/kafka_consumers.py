@@ -1,13 +1,32 @@
-"""The end of a Kafka consumer: aiokafka's own can hang, and lets out cancellations that are not its caller's."""
+"""Kafka consumers without a group, and the end of any: aiokafka's own can hang, and lets out cancellations that are not
+its caller's."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+
+from vision_stream.kafka_client import client_options
+from vision_stream.settings import KafkaSettings
+
+
+def groupless(kafka: KafkaSettings, *, request_s: float, **options: Any) -> AIOKafkaConsumer:
+    """One that reads from where it is placed, and commits nothing. An offset that is gone ends its reading; whoever
+    reads begins anew."""
+    return AIOKafkaConsumer(
+        **client_options(kafka),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        request_timeout_ms=int(request_s * 1000),
+        metadata_max_age_ms=30_000,
+        **options,
+    )
 
 
 async def stop(consumer: AIOKafkaConsumer, *, within_s: float) -> None:

@@ -9,10 +9,8 @@ import numpy as np
 
 MB_A_HOUR = 1.0  # the most that the memory of a process may grow
 LEAST_S = 300.0  # of a life behind its warm-up; a shorter one says nothing of a slope
-LONG_S = (
-    3600.0  # of a life from so long on the first half is warm-up: bounded memories, as of a camera's last 100 alerts,
-)
-# have filled by then
+# Of a life from so long on the first half is warm-up: what is bounded, as a camera's 100 alerts, has filled by then.
+LONG_S = 3600.0
 TOLERATED = 0.05  # of a level, or ``TOLERATED_COUNT``: connections and descriptors come and go
 TOLERATED_COUNT = 5.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 import pytest
@@ -17,16 +16,6 @@ class Unspeakable:
         raise RuntimeError("no")
 
     __str__ = __repr__
-
-
-@pytest.fixture
-def own_logging():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("fmt", ["json", "console"])

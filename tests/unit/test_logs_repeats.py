@@ -97,14 +97,3 @@ def test_a_broken_stderr_stops_nothing(own_logging, monkeypatch):
     logs.setup("INFO", "json")
 
     structlog.get_logger("ours").warning("nobody hears it")
-
-
-@pytest.fixture
-def own_logging():
-    root, quiet = logging.getLogger(), logging.getLogger("ours.quiet")
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    quiet.setLevel(logging.NOTSET)
-    structlog.reset_defaults()

@@ -73,7 +73,7 @@ def test_a_short_value_is_not_masked_as_it_would_hide_ordinary_words():
 
 
 @pytest.mark.parametrize("fmt", ["json", "console"])
-def test_a_log_line_shows_no_secret_whoever_writes_it(fmt, capsys: pytest.CaptureFixture[str], restored_logging):
+def test_a_log_line_shows_no_secret_whoever_writes_it(fmt, capsys: pytest.CaptureFixture[str], own_logging):
     logs.setup("INFO", fmt)
     secret, camera = 'canary-"quöted"-secret', "rtsp://admin:canary-camera@10.0.0.5/"
     register_secret(secret)
@@ -94,13 +94,3 @@ def test_a_log_line_shows_no_secret_whoever_writes_it(fmt, capsys: pytest.Captur
 
 def test_openai_style_keys_are_masked_though_nobody_registered_them():
     assert mask("Incorrect API key provided: sk-proj-abcdefgh1234.") == "Incorrect API key provided: sk-***."
-
-
-@pytest.fixture
-def restored_logging():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()

@@ -17,8 +17,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import ConsumerRecord
 
 from vision_stream.errors import MessageError
-from vision_stream.kafka_client import client_options
-from vision_stream.kafka_consumers import stop
+from vision_stream.kafka_consumers import groupless, stop
 from vision_stream.messages import CameraCommand, decode
 from vision_stream.settings import KafkaSettings
 from workers.capture.pacing import backoff_s
@@ -91,15 +90,7 @@ async def follow(kafka: KafkaSettings, told: Callable[[Commands], None]) -> None
 
 async def _read(kafka: KafkaSettings, told: Callable[[Commands], None]) -> None:
     """Raises KafkaError: the topic is not there, or is no longer what it was."""
-    consumer = AIOKafkaConsumer(
-        **client_options(kafka),
-        client_id="vision-stream-capture",
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="none",  # an offset that is gone ends this reading; the next one begins anew
-        request_timeout_ms=int(START_WITHIN_S * 1000),
-        metadata_max_age_ms=30_000,
-    )
+    consumer = groupless(kafka, request_s=START_WITHIN_S, client_id="vision-stream-capture")
     try:
         async with asyncio.timeout(START_WITHIN_S):
             await consumer.start()

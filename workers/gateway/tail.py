@@ -22,8 +22,7 @@ from aiokafka.structs import ConsumerRecord
 
 from vision_stream import metrics, tracing
 from vision_stream.errors import MessageError
-from vision_stream.kafka_client import client_options
-from vision_stream.kafka_consumers import stop
+from vision_stream.kafka_consumers import groupless, stop
 from vision_stream.messages import CameraMessage, CameraStatus, Detection, decode
 from vision_stream.settings import Settings
 from workers.audience import Audience
@@ -91,14 +90,7 @@ class KafkaTail:
         return reason
 
     async def _follow(self) -> None:
-        consumer = AIOKafkaConsumer(
-            **client_options(self._kafka),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # an offset that is gone ends this connection; the next one starts anew
-            request_timeout_ms=int(REQUEST_S * 1000),
-            metadata_max_age_ms=30_000,
-        )
+        consumer = groupless(self._kafka, request_s=REQUEST_S)
         try:
             async with asyncio.timeout(2 * REQUEST_S):
                 await consumer.start()
