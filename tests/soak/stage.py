@@ -94,8 +94,10 @@ async def open_stage(directory: Path, journal: Journal) -> AsyncIterator[Stage]:
 
 def settings_of(kafka: KafkaBroker, redis: RedisServer) -> Settings:
     """As the product has them, but for the retention."""
-    names = type(Settings().kafka.topics).model_fields
-    retained = {name: {"name": f"{APP_ID}-{name.replace('_', '-')}", "retention_s": RETENTION_S} for name in names}
+    retained = {
+        name: topic | {"name": f"{APP_ID}-{name.replace('_', '-')}", "retention_s": RETENTION_S}
+        for name, topic in Settings().kafka.topics.model_dump().items()
+    }
     return Settings.model_validate(
         {
             "enable_kafka_streaming": True,
