@@ -94,7 +94,7 @@ def test_a_text_around_the_picture_stays_data(text):
     assert set(known) == {"frame", "group_box", "counts", "zones", "objects"}
     assert [entry["id"] for entry in known["objects"]] == [0, 1]
     words = [known["objects"][0]["label"], *known["counts"], *known["zones"]]
-    assert all(re.fullmatch(r"[A-Za-z0-9 _-]{0,24}", word) for word in words)
+    assert all(re.fullmatch(r"[\w -]{0,24}", word) for word in words)
     assert len(prompt.facts) < 1000
 
 

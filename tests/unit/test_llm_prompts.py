@@ -69,3 +69,26 @@ def test_the_picture_travels_as_its_own_part(picture, kind):
 def test_the_form_of_the_answer_is_asked_for_as_the_endpoint_can(mode, kind):
     body = request_body(Request(prompt=prompt_for(a_task(), None), model="m", mode=mode))
     assert body.get("response_format", {}).get("type") == kind
+
+
+@pytest.mark.parametrize(
+    "name", ["东门装卸区", "上り線 2号", "Überführung", "переход", "พื้นที่", "क्रॉसिंग", "ממעבר", "zone_3-b"]
+)
+def test_a_zones_name_is_sent_in_every_script(name):
+    task = a_task(group=a_group(0, an_object(0, "car"), zones=(name,)))
+    assert facts_of(task)["zones"] == [name]
+
+
+# Of categories that are kept otherwise: letters and marks that no font shows.
+@pytest.mark.parametrize("unseen", ["\u115f", "\u1160", "\u3164", "\uffa0", "\u034f", "\ufe0f", "\U000e0101", "\u180b"])
+def test_what_nobody_sees_in_a_zones_name_is_not_sent(unseen):
+    task = a_task(group=a_group(0, an_object(0, "car"), zones=(f"东门{unseen}{unseen}",)))
+    assert facts_of(task)["zones"] == ["东门"]
+
+
+@pytest.mark.parametrize(
+    "character", ["\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\x1b", "\x85", "\u2028", "＂", "＜"]
+)
+def test_what_turns_controls_or_quotes_is_not_sent(character):
+    task = a_task(group=a_group(0, an_object(0, "car"), zones=(f"gate {character}",)))
+    assert facts_of(task)["zones"] == ["gate"]
