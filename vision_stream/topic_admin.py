@@ -98,14 +98,14 @@ async def _reachable(kafka: KafkaSettings, wait_s: float, deadline: float) -> No
     while failures := await _failures(kafka):
         servers = ", ".join(kafka.bootstrap_servers)
         for error in failures:
-            if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):
+            if is_refusal(error):
                 raise DependencyError(
                     f"Kafka at {servers} refused the user or the password",
                     remedy="correct kafka.security (config/kafka.yaml, or ALGO_KAFKA_SECURITY_...)",
                     error_id="VS-102",
                 ) from error
         if time.monotonic() >= deadline:
-            raise unreachable(kafka, _reason(failures[0]), within_s=wait_s) from failures[0]
+            raise unreachable(kafka, reason(failures[0]), within_s=wait_s) from failures[0]
         await asyncio.sleep(min(EVERY_S, max(0.0, deadline - time.monotonic())))
 
 
@@ -113,27 +113,38 @@ async def _failures(kafka: KafkaSettings) -> list[Exception]:
     """Why no server lets us in; empty as soon as one does."""
     found = []
     for server in kafka.bootstrap_servers:
-        failure = await _connect(server, kafka)
+        failure = await hindrance(server, kafka, within_s=CONNECT_WITHIN_S)
         if failure is None:
             return []
         found.append(failure)
     return found
 
 
-async def _connect(server: str, kafka: KafkaSettings) -> Exception | None:
+async def hindrance(server: str, kafka: KafkaSettings, *, within_s: float) -> Exception | None:
+    """Why one server does not let us in, as this user and over TLS where it shall be; None: it does.
+
+    Raises:
+        ConfigError: see ``client_options``.
+    """
     host, port = host_and_port(server)
     options = client_options(kafka)
     del options["bootstrap_servers"]
     try:
-        async with asyncio.timeout(CONNECT_WITHIN_S):
-            connection = await create_conn(host, port, **options, request_timeout_ms=int(CONNECT_WITHIN_S * 1000))
+        async with asyncio.timeout(within_s):
+            connection = await create_conn(host, port, **options, request_timeout_ms=int(within_s * 1000))
     except (KafkaError, OSError, TimeoutError) as error:
         return error
     connection.close()
     return None
 
 
-def _reason(error: Exception) -> str:
+def is_refusal(error: Exception) -> bool:
+    """Of the user or the password."""
+    return isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed)
+
+
+def reason(error: Exception) -> str:
+    """Of what ``hindrance`` found, for the operator; Kafka's errors hold no password."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return str(cause) or type(cause).__name__
 

@@ -9,6 +9,7 @@ from tests.conftest import SettingsMaker
 from vision_stream import topics
 from vision_stream.checks import clock, groups, services
 from vision_stream.redis_server import RedisServer
+from vision_stream.server_process import free_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -24,6 +25,15 @@ async def test_topics_are_missing_then_there(kafka_settings: SettingsMaker):
     assert (before.level, before.text.partition(":")[0]) == ("note", f"{wanted} of {wanted} not made yet")
     assert (after.level, after.text) == ("ok", f"all {wanted}, with the right numbers of partitions")
     assert (await services.kafka(settings)).level == "ok"
+
+
+async def test_one_broker_of_two_is_enough_and_the_other_is_named(kafka_settings: SettingsMaker):
+    servers, closed = kafka_settings().kafka.bootstrap_servers, f"127.0.0.1:{free_ports(1)[0]}"
+    settings = kafka_settings(kafka={"bootstrap_servers": [*servers, closed]})
+
+    finding = await services.kafka(settings)
+
+    assert (finding.level, finding.text) == ("note", f"reachable, but not {closed}")
 
 
 async def test_a_wrong_number_of_partitions_is_a_wrong_configuration(kafka_settings: SettingsMaker):

@@ -25,6 +25,7 @@ from tests.gateway_parts import a_gateway
 from tests.waiting import eventually
 from vision_stream import topics
 from vision_stream.broker import KafkaBroker
+from vision_stream.checks.services import kafka
 from vision_stream.errors import ConfigError, DependencyError
 from vision_stream.redis_server import RedisServer
 from vision_stream.server_process import free_ports
@@ -192,6 +193,15 @@ async def test_what_is_wrong_is_said_without_the_password(listeners, certificate
         await topics.ensure(reached_by(listeners.sasl_ssl, **security), wait_s=1)
     assert said in str(raised.value)
     assert "canary" not in str(raised.value)
+    finding = await kafka(reached_by(listeners.sasl_ssl, **security))
+    assert (finding.level, finding.exit_code) == ("wrong", 3)
+    assert said in finding.text
+    assert "canary" not in repr(finding)
+
+
+async def test_the_doctor_gets_in_with_the_right_password(listeners, certificates):
+    finding = await kafka(reached_by(listeners.sasl_ssl, **with_password(ca_file=certificates.ca)))
+    assert finding.level == "ok"
 
 
 async def test_a_certificate_that_is_none_is_a_configuration_error(certificates, tmp_path: Path):

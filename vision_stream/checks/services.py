@@ -10,10 +10,9 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from vision_stream.checks.finding import WITHIN_S, Finding
-from vision_stream.kafka_client import host_and_port
 from vision_stream.redaction import mask, redact_url
 from vision_stream.settings import Settings
-from vision_stream.topic_admin import Seen, look
+from vision_stream.topic_admin import Seen, hindrance, is_refusal, look, reason
 from vision_stream.topics import TopicSpec, specs
 
 
@@ -21,14 +20,24 @@ async def kafka(settings: Settings) -> Finding:
     servers = settings.kafka.bootstrap_servers
     if not settings.enable_kafka_streaming:
         return Finding("kafka", "unused", "not used (enable_kafka_streaming is false)")
-    answers = await asyncio.gather(*(_connects(server) for server in servers))
-    dead = [server for server, alive in zip(servers, answers, strict=True) if not alive]
-    remedy = "start it (`vision-stream broker`), or set ALGO_KAFKA_BOOTSTRAP_SERVERS"
-    if not any(answers):
-        return Finding("kafka", "wrong", f"Failed to connect to Kafka at {', '.join(servers)}", remedy, 3)
-    if dead:
-        return Finding("kafka", "note", f"reachable, but not {', '.join(dead)}", "see why, or remove it from the list")
-    return Finding("kafka", "ok", f"reachable at {', '.join(servers)}")
+    # Less than the check's own, so that the others still count.
+    asked = (hindrance(server, settings.kafka, within_s=WITHIN_S * 0.9) for server in servers)
+    found = await asyncio.gather(*asked)
+    failures = {server: error for server, error in zip(servers, found, strict=True) if error is not None}
+    where = ", ".join(servers)
+    if any(map(is_refusal, failures.values())):
+        remedy = "correct kafka.security (config/kafka.yaml, or ALGO_KAFKA_SECURITY_...)"
+        return Finding("kafka", "wrong", f"Kafka at {where} refused the user or the password", remedy, 3)
+    if len(failures) == len(servers):
+        why = mask(reason(next(iter(failures.values()))))
+        remedy = "start it (`vision-stream broker`), or set ALGO_KAFKA_BOOTSTRAP_SERVERS"
+        if settings.kafka.security.uses_tls:
+            remedy += "; if it runs, see kafka.security"
+        return Finding("kafka", "wrong", f"Failed to connect to Kafka at {where}: {why}", remedy, 3)
+    if failures:
+        dead = ", ".join(failures)
+        return Finding("kafka", "note", f"reachable, but not {dead}", "see why, or remove it from the list")
+    return Finding("kafka", "ok", f"reachable at {where}")
 
 
 async def topics(settings: Settings) -> Finding:
@@ -73,13 +82,3 @@ async def redis(settings: Settings) -> Finding:
     finally:
         await client.aclose()
     return Finding("redis", "ok", f"reachable at {shown}")
-
-
-async def _connects(server: str) -> bool:
-    try:
-        async with asyncio.timeout(WITHIN_S * 0.9):  # less than the check's own, so that the others still count
-            _, writer = await asyncio.open_connection(*host_and_port(server))
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
