@@ -500,7 +500,12 @@ class ModelSettings(Section):
     confidence: float = Field(default=0.35, ge=0, le=1, description="boxes below it are dropped")
     iou: float = Field(default=0.5, gt=0, le=1, description="overlap above which the weaker of two boxes is dropped")
     classes: tuple[str, ...] = Field(default=(), description="names to keep; none: all")
-    threads: int = Field(default=0, ge=0, le=256, description="of one inference (onnx); 0: as many as cores")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="of one inference on a CPU (onnx), and so many at once as cores allow; 0: as few as answer in 0.1 s",
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
@@ -514,7 +519,7 @@ class ModelSettings(Section):
         default=0,
         ge=0,
         le=256,
-        description="pictures of several cameras looked at together; 0: 16 on a GPU, 4 on a CPU",
+        description="pictures of several cameras looked at together; 0: 16 on a GPU, 4 on a CPU, 1 on one thread of it",
     )
     batch_wait_ms: float = Field(
         default=0.0, ge=0, le=1000, description="an idle device waits so long for a batch to fill; 0: it begins at once"

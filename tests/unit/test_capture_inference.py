@@ -30,8 +30,8 @@ def a_frame(number: int) -> Frame:
 class Gated(ColourDetector):
     """Looks at nothing until it is let, and remembers what it was given together."""
 
-    def __init__(self, most: int = 8, wait_s: float = 0.0, largest: int = 99) -> None:
-        self.batching = Batching(most, wait_s)
+    def __init__(self, most: int = 8, wait_s: float = 0.0, largest: int = 99, at_once: int = 1) -> None:
+        self.batching = Batching(most, wait_s, at_once)
         self.batches: list[list[int]] = []
         self._largest = largest
         self._lets = threading.Semaphore(0)
@@ -109,6 +109,17 @@ async def test_a_batch_is_no_larger_than_the_device_gains_from(inference: Infere
     detector.let(10)
     await asyncio.gather(*looks)
     assert [len(batch) for batch in detector.batches] == [1, 2, 2, 1]
+
+
+async def test_a_device_that_has_room_begins_with_the_next_while_it_is_at_one(inference: Inference):
+    detector = Gated(at_once=2)
+    looks = [asked(inference.seat(detector), number) for number in range(4)]
+    await eventually(lambda: sorted(detector.batches) == [[0], [1]])
+    await in_line(inference, 2)
+    detector.let(3)
+    seen = await asyncio.gather(*looks)
+    assert sorted(detector.batches) == [[0], [1], [2, 3]]
+    assert [look.frame.media_s for look in seen] == [0, 1, 2, 3]
 
 
 async def test_a_frame_that_waits_gives_way_to_a_newer_one_of_its_camera(inference: Inference, detector: Gated):

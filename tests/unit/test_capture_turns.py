@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from vision_stream.settings import ModelSettings
 from workers.capture import turns
-from workers.capture.detectors import batching
+from workers.capture.detectors import batching, sharing
 from workers.capture.detectors.batching import Batching, batching_for
+from workers.capture.detectors.sharing import Sharing, share
 from workers.capture.turns import Turn, in_turn, pause_s
 
 YOLO, OTHER = "yolo", "other"
@@ -113,6 +114,31 @@ def test_the_device_decides_unless_the_settings_do(
     assert batching_for(ModelSettings.model_validate(settings), gpu=gpu, one_by_one=one_by_one) == expected
 
 
-@pytest.mark.parametrize("module", [turns, batching])
+@pytest.mark.parametrize(
+    ("cores", "threads", "alone_s", "expected"),
+    [
+        (2, 0, 0.01, Sharing(1, 2)),
+        (2, 0, 0.15, Sharing(2, 1)),
+        (16, 0, 0.1, Sharing(1, 16)),
+        (16, 0, 0.25, Sharing(4, 4)),
+        (6, 0, 0.7, Sharing(6, 1)),
+        (1, 0, 0.7, Sharing(1, 1)),
+        (16, 3, 0.0, Sharing(3, 5)),
+        (2, 8, 0.0, Sharing(8, 1)),
+    ],
+)
+def test_cores_are_shared_by_as_many_inferences_as_answer_in_time(
+    cores: int, threads: int, alone_s: float, expected: Sharing
+):
+    assert share(cores, threads, alone_s) == expected
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, batching.CPU_BATCH)])
+def test_one_thread_gets_one_picture_at_a_time(threads: int, most: int):
+    found = batching_for(ModelSettings(), gpu=False, sharing=Sharing(threads, at_once=4))
+    assert found == Batching(most, at_once=4)
+
+
+@pytest.mark.parametrize("module", [turns, batching, sharing])
 def test_the_examples_in_the_docs_hold(module):
     assert doctest.testmod(module).failed == 0

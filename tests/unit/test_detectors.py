@@ -1,10 +1,12 @@
 """Both backends, one behaviour: on the shipped model and simulated scenes."""
 
 import doctest
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from vision_stream.cores import usable_cores
 from vision_stream.errors import ConfigError
 from vision_stream.messages import Box, DetectedObject
 from vision_stream.settings import ModelSettings
@@ -76,6 +78,18 @@ def test_pictures_in_a_batch_give_what_each_gives_by_itself(detector: Detector):
     assert len(together) == len(pictures)
     for picture, found in zip(pictures, together, strict=True):
         assert_same(found, detector.detect(picture), least=0.99)
+
+
+def test_pictures_that_are_looked_at_at_once_do_not_mix(detector: Detector):
+    pictures = scene_pictures(2)
+    with ThreadPoolExecutor(4) as threads:
+        at_once = list(threads.map(detector.detect, pictures))
+    for picture, found in zip(pictures, at_once, strict=True):
+        assert_same(found, detector.detect(picture), least=0.99)
+
+
+def test_cores_are_used_by_several_inferences_where_one_does_not_need_them():
+    assert an_open_detector("onnx", threads=1).batching.at_once == usable_cores()
 
 
 @pytest.mark.parametrize(("height", "width"), [(37, 91), (720, 1280), (1000, 200), (1, 1)])

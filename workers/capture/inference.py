@@ -1,4 +1,4 @@
-"""Where frames are looked at: never on the event loop, and never two batches at once on the same device.
+"""Where frames are looked at: never on the event loop, and in no more batches at once than the device gains from.
 
 Each camera has a ``Seat``. While the device is busy, cameras wait with one frame each, for which a newer one may still
 come; once it is free, ``turns`` says whose are next. What follows on a detection has threads of its own, so that the
@@ -8,7 +8,6 @@ device goes on meanwhile.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from vision_stream import metrics
+from vision_stream.cores import usable_cores
 from vision_stream.redaction import mask
 from workers.capture.detectors import Detector
 from workers.capture.detectors.objects import Objects
@@ -73,11 +73,12 @@ class Inference:
     which would then wait behind pictures."""
 
     def __init__(self) -> None:
-        self._device = ThreadPoolExecutor(1, thread_name_prefix="inference")
-        self._others = ThreadPoolExecutor(min(AFTERWARDS, os.cpu_count() or 1), thread_name_prefix="afterwards")
+        cores = usable_cores()
+        self._device = ThreadPoolExecutor(2 * cores, thread_name_prefix="inference")  # made as they are needed
+        self._others = ThreadPoolExecutor(min(AFTERWARDS, cores), thread_name_prefix="afterwards")
         self._seats: weakref.WeakSet[Seat] = weakref.WeakSet()
         self._waiting: dict[Seat, _Request] = {}
-        self._busy = False
+        self._running = 0  # batches
         self._batches = 0
         self._rooms: dict[Detector, Room] = {}
         self._pause: asyncio.TimerHandle | None = None
@@ -89,7 +90,7 @@ class Inference:
         return seat
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work`` in the device's thread, after what is there."""
+        """Run ``work`` in one of the device's threads, as a model is loaded."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._device, lambda: work(*args, **kwargs))
 
@@ -121,18 +122,22 @@ class Inference:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self) -> None:
-        """Start the next batch, where the device is free and need not wait for it to fill."""
-        if self._busy or not self._waiting:
-            return
-        turns = in_turn(list(self._waiting))
-        detector = turns[0].detector
-        cameras = sum(seat.model is detector for seat in self._seats)
-        pause = pause_s(turns, detector.batching, cameras, time.monotonic())
-        if pause > 0:
-            if self._pause is None:
-                self._pause = asyncio.get_running_loop().call_later(pause, self._paused)
-            return
-        self._busy = True
+        """Start the next batches, where the device has room and need not wait for them to fill."""
+        while self._waiting:
+            turns = in_turn(list(self._waiting))
+            detector = turns[0].detector
+            if self._running >= detector.batching.at_once:
+                return
+            cameras = sum(seat.model is detector for seat in self._seats)
+            pause = pause_s(turns, detector.batching, cameras, time.monotonic())
+            if pause > 0:
+                if self._pause is None:
+                    self._pause = asyncio.get_running_loop().call_later(pause, self._paused)
+                return
+            self._start(detector, turns)
+
+    def _start(self, detector: Detector, turns: Sequence[Seat]) -> None:
+        self._running += 1
         batch = [self._taken(seat) for seat in turns[: self._room(detector).most]]
         work = asyncio.get_running_loop().run_in_executor(
             self._device, _look_at, detector, [request.frame.image for request in batch]
@@ -152,7 +157,7 @@ class Inference:
         return request if newer is None else _Request(seat, newer, request.answer)
 
     def _ended(self, detector: Detector, batch: Sequence[_Request], work: asyncio.Future[_Answers]) -> None:
-        self._busy = False
+        self._running -= 1
         if work.cancelled():  # closed before its turn
             for request in batch:
                 request.answer.cancel()
@@ -195,7 +200,7 @@ class _Answers:
 
 
 def _look_at(detector: Detector, pictures: Sequence[Picture]) -> _Answers:
-    """Of the device's thread: all at once, and one by one where that fails: one picture must not cost the others."""
+    """Of a thread of the device: all at once, and one by one where that fails: one picture must not cost the others."""
     started = time.perf_counter()
     found: Sequence[Objects | Exception]
     if len(pictures) == 1:

@@ -4,7 +4,8 @@
     ultralytics  whatever ultralytics loads; AGPL-3.0, in the extra ``yolo``
 
 ``trust`` says which files may be loaded, ``labels`` picks classes by name, ``letterbox`` and ``heads`` are the
-arithmetic around an ONNX model, ``batching`` how many pictures one call should get.
+arithmetic around an ONNX model, ``batching`` how many pictures one call should get, ``sharing`` how many calls run at
+once on a CPU.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ DEMO_MODEL = "vision-stream-demo.onnx"
 
 
 class Detector(Protocol):
-    """Both ``detect`` methods may be called from several threads; they then wait for each other."""
+    """Both ``detect`` methods may be called from several threads; they then wait for room on the device."""
 
     name: str  # of the model, for messages
     labels: tuple[str, ...]  # what it can report
-    batching: Batching  # how many pictures it is worth giving it at once, on the device that it runs on
+    batching: Batching  # how many pictures it is worth giving it together, and how often, on the device it runs on
 
     def detect(self, frame: Picture) -> Objects:
         """Objects in a picture, the surest first, ``object_id`` counting from 0; boxes lie within the picture."""
