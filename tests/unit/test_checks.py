@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.silent_names import no_name_server
 from vision_stream import checks
 from vision_stream.checks import clock, groups, machine, services
 from vision_stream.cli import main
@@ -154,6 +155,15 @@ async def test_a_port_that_our_own_gateway_has_is_fine(running_gateway: int):
     finding = await machine.gateway_port(settings_with(gateway={"port": running_gateway}))
 
     assert (finding.level, finding.text) == ("ok", f"a gateway already runs on 127.0.0.1:{running_gateway}")
+
+
+async def test_a_name_server_that_is_silent_holds_up_neither_the_doctor_nor_the_end_of_its_loop():
+    with no_name_server():
+        found = await checks.run(settings_with(gateway={"host": "gate.example"}), within_s=0.3)
+        async with asyncio.timeout(5):
+            await asyncio.get_running_loop().shutdown_default_executor()  # as the end of a loop does
+
+    assert {each.name: each.text for each in found}["port"] == "no answer within 0.3 s"
 
 
 async def test_a_check_that_blocks_its_thread_is_given_up():

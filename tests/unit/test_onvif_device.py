@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
 from aiohttp import web
 
 from tests.onvif_devices import HOST, PASSWORD, USER, Simulator, a_camera
+from tests.silent_names import no_name_server
 from workers.onvif.discover import Camera, discover
 from workers.onvif.soap import Account
 
@@ -44,6 +46,21 @@ async def test_a_camera_that_wants_another_password_says_so(account: Account | N
         assert (await ask(at, account)).why == why
     async with Simulator(account=(USER, PASSWORD)).running() as at:
         assert (await ask(at, account)).why == why
+
+
+async def test_a_camera_whose_name_nobody_knows_says_so():
+    assert (await ask("gate.invalid")).why == "its name is not known"
+
+
+async def test_names_that_no_server_answers_are_waited_for_side_by_side_and_hold_up_no_end():
+    names = [f"gate-{number}.example" for number in range(8)]
+    with no_name_server():
+        async with asyncio.timeout(5):
+            found = await discover((), names, account=None, listen_s=1, ask_s=1)
+            await asyncio.get_running_loop().shutdown_default_executor()  # as the end of a loop does
+
+    assert {camera.why for camera in found} == {"no name server answered within 1 s"}
+    assert [camera.host for camera in found] == names
 
 
 async def test_the_newer_media_service_is_asked_where_there_is_one():

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import platform
 import shutil
 import socket
 import sys
-import threading
-from collections.abc import Callable
+from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TypeVar
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from packaging.requirements import Requirement
 
 from vision_stream.checks.finding import WITHIN_S, Finding
+from vision_stream.own_thread import in_own_thread
 from vision_stream.redaction import redact_url
 from vision_stream.settings import Settings
 
 NEEDED_MB, COMFORTABLE_MB = 100, 1000  # of free disk
 TOLD = ("faust-streaming", "aiokafka", "redis", "openai")  # whose versions a supporter asks for first
 PORTS_TRIED = 40  # as metrics.serve does
+THREAD = "doctor"  # of looks that can block: a dead network disk, a silent name server
 PARTS = ("aiohttp", "aiokafka", "faust", "cv2", "msgspec", "numpy", "redis", "scipy", "structlog")
-
-T = TypeVar("T")
 
 
 async def python(settings: Settings) -> Finding:
@@ -122,14 +119,14 @@ async def model(settings: Settings) -> Finding:
     path = demo if name == "demo" else Path(name)
     if settings.model.backend == "ultralytics" and name != "demo" and path.parent == Path() and not path.exists():
         return Finding("model", "note", f"{name} is not here", "ultralytics downloads its own models by their names")
-    if not await _in_thread(path.is_file):
+    if not await in_own_thread(path.is_file, name=THREAD):
         remedy = "install Vision Stream again" if name == "demo" else "correct model.path, or ALGO_MODEL_PATH"
         return Finding("model", "wrong", f"no file {path}", remedy, 1 if name == "demo" else 2)
     return Finding("model", "ok", f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 async def disk(settings: Settings) -> Finding:
-    existing, free = await _in_thread(lambda: _free_mb(Path(settings.data_dir)))
+    existing, free = await in_own_thread(lambda: _free_mb(Path(settings.data_dir)), name=THREAD)
     text = f"{free:.0f} MB free at {existing}"
     if free < NEEDED_MB:
         return Finding("disk", "wrong", text, f"free at least {NEEDED_MB} MB, or set ALGO_DATA_DIR", 1)
@@ -149,7 +146,8 @@ async def gateway_port(settings: Settings) -> Finding:
     if port == 0:
         return Finding("port", "ok", "any free one")
     try:
-        family, *_, address = (await asyncio.get_running_loop().getaddrinfo(host, port))[0]
+        # Bounded as each check is; a name server that is silent holds only its own thread.
+        family, *_, address = (await in_own_thread(partial(socket.getaddrinfo, host, port), name=THREAD))[0]
     except OSError:
         remedy = "correct ALGO_GATEWAY_HOST (127.0.0.1, or 0.0.0.0 for all)"
         return Finding("port", "wrong", f"{host} is no address of this machine", remedy, 2)
@@ -173,25 +171,3 @@ async def _is_gateway(host: str, port: int) -> bool:
             return answer.status == 200 and "status" in await answer.text()
     except (ClientError, TimeoutError, OSError):
         return False
-
-
-async def _in_thread(look: Callable[[], T]) -> T:
-    """Run what can block (a dead network disk) in a thread that nobody waits for at the end of the process."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def deliver(put: Callable[[], None]) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(lambda: None if answer.done() else put())
-
-    def work() -> None:
-        try:
-            result = look()
-        except Exception as error:
-            failed = error
-            deliver(lambda: answer.set_exception(failed))
-        else:
-            deliver(lambda: answer.set_result(result))
-
-    threading.Thread(target=work, daemon=True, name="doctor").start()
-    return await answer

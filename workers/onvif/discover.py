@@ -6,9 +6,11 @@ import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
+from vision_stream.own_thread import in_own_thread
 from workers.onvif.device import Device, DeviceClient, NotAnswered
 from workers.onvif.probe import Found, ask, urlsplit_host
 from workers.onvif.soap import Account
@@ -45,28 +47,35 @@ async def discover(
         ask_s: how long one device has for all its answers.
         elsewhere: whether addresses that a device gives may be those of other hosts.
     """
-    found = [await _named(each) for each in at] or await ask(local, listen_s=listen_s)
+    found = at or await ask(local, listen_s=listen_s)
     limit = asyncio.Semaphore(AT_ONCE)
 
-    async def describe(each: Found) -> Camera:
+    async def describe(each: Found | str) -> Camera:
         async with limit:
-            return await _describe(each, account, ask_s=ask_s, elsewhere=elsewhere)
+            there = await _named(each, within_s=ask_s) if isinstance(each, str) else each
+            if isinstance(there, Camera):
+                return there
+            return await _describe(there, account, ask_s=ask_s, elsewhere=elsewhere)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(describe(each)) for each in found]
     return [task.result() for task in tasks]
 
 
-async def _named(address: str) -> Found:
-    """By its number: a device's addresses are compared with it."""
+async def _named(address: str, *, within_s: float) -> Found | Camera:
+    """By its number: a device's addresses are compared with it. A Camera: it has none, and why."""
     url = address if "://" in address else f"http://{address}/{DEVICE_SERVICE}"
     name = urlsplit_host(url)
     if name is None:
         return Found(address, ())
+    look_up = partial(socket.getaddrinfo, name, None, family=socket.AF_INET)
     try:
-        known = await asyncio.get_running_loop().getaddrinfo(name, None, family=socket.AF_INET)
-    except OSError:
-        return Found(name, (url,))
+        async with asyncio.timeout(within_s):
+            known = await in_own_thread(look_up, name=f"look up {name}")
+    except TimeoutError:
+        return Camera(name, "", None, f"no name server answered within {within_s:g} s")
+    except (OSError, UnicodeError):
+        return Camera(name, "", None, "its name is not known")
     host = str(known[0][4][0])
     return Found(host, (url.replace(f"//{name}", f"//{host}", 1),), name=name if name != host else "")
 
