@@ -1,6 +1,6 @@
 """Logs: console where a person reads, JSON where a machine does; one shape for our lines and the libraries'.
 
-    our lines           structlog's chain, to the end   ->  Line    ->  stderr
+    our lines           structlog's chain, to the end   ->  log_lines  ->  stderr
     the libraries'      logging, a LogRecord            ->  the root's handler, with the same chain  ->  stderr
 
 Ours do without a LogRecord, which costs more than all else of a line: the LLM scheduler says one a call.
@@ -8,11 +8,12 @@ Ours do without a LogRecord, which costs more than all else of a line: the LLM s
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import sys
-import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ import msgspec
 import structlog
 
 from vision_stream import tracing
+from vision_stream.log_lines import Line, Lines
 from vision_stream.redaction import mask
 
 QUIET = (
@@ -39,7 +41,9 @@ TROUBLE = (  # each message in flight says it
     "Redis refused a command",
 )
 EVERY_S = 10.0
+OFTEN = "often"  # for structlog.get_logger(__name__, OFTEN): a logger that says a line a call
 
+_encoder = msgspec.json.Encoder(enc_hook=repr)
 _stack = structlog.processors.StackInfoRenderer(additional_ignores=["vision_stream.logs"])
 
 
@@ -53,24 +57,26 @@ def setup(level: str = "INFO", fmt: Literal["auto", "console", "json"] = "auto")
         _add_time,
         structlog.stdlib.ExtraAdder(),
     ]
-    repeats = OnceInAWhile()
+    repeats, render = OnceInAWhile(), _json if as_json else Console()
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(repeats)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=theirs,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(as_json)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    lines = Lines(handler, _json_lines if as_json else functools.partial(_one_by_one, render))
+    atexit.register(lines.flush)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
             repeats,
             _describe,
-            *_renderers(as_json),
+            _as_it_is,
         ],
-        logger_factory=lambda name="root", *_: Line(name, handler),
+        logger_factory=lambda name="root", *how: Line(name, lines, often=OFTEN in how),
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         cache_logger_on_first_use=True,
     )
@@ -79,26 +85,6 @@ def setup(level: str = "INFO", fmt: Literal["auto", "console", "json"] = "auto")
     root.handlers[:] = [handler]
     root.setLevel(level)
     hush()
-
-
-class Line:
-    """Writes the rendered lines of one logger. Its level is that of the standard library's logger of the same name."""
-
-    def __init__(self, name: str, handler: logging.StreamHandler[Any]) -> None:
-        self.name, self._handler, self._lock = name, handler, handler.lock or threading.RLock()
-        self.getEffectiveLevel = logging.getLogger(name).getEffectiveLevel
-
-    def msg(self, line: str) -> None:
-        try:
-            with self._lock:
-                stream = self._handler.stream
-                stream.write(line + "\n")
-                stream.flush()
-        except (OSError, ValueError):  # nobody reads stderr
-            return
-
-    disabled = False
-    debug = info = warning = error = critical = msg
 
 
 def of_request(request_id: str) -> None:
@@ -165,14 +151,31 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
+def _as_it_is(logger: Any, method: str, line: structlog.types.EventDict) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """To a ``Line``, whose ``Lines`` are rendered when they are written."""
+    return (line,), {}
+
+
 def _json(logger: Any, method: str, line: structlog.types.EventDict) -> str:
     if "exc_info" in line:
         line = structlog.processors.format_exc_info(logger, method, line)
     try:
-        rendered = msgspec.json.encode(line, enc_hook=repr)
+        rendered = _encoder.encode(line)
     except Exception:  # whatever the values are, what says a line goes on
         rendered = msgspec.json.encode(_plain(line))
     return mask(rendered.decode())
+
+
+def _json_lines(lines: Sequence[structlog.types.EventDict]) -> str:
+    """As ``_json`` of each; those without an exception are encoded and masked in one step."""
+    with suppress(Exception):  # as above
+        if not any("exc_info" in line for line in lines):
+            return mask(_encoder.encode_lines(lines).decode())
+    return _one_by_one(_json, lines)
+
+
+def _one_by_one(render: Callable[..., str], lines: Sequence[structlog.types.EventDict]) -> str:
+    return "".join(f"{render(None, line['level'], line)}\n" for line in lines)
 
 
 class Console:
@@ -203,7 +206,3 @@ def _text(value: object) -> str:
 def _utf8(text: str) -> str:
     """Names of files may hold what cannot be written as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _renderers(as_json: bool) -> list[structlog.types.Processor]:
-    return [_json if as_json else Console()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from vision_stream import tracing
+from vision_stream import logs, tracing
 from vision_stream.llm.chat import Answer
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.run import Run
@@ -15,7 +15,7 @@ from vision_stream.settings import KeySettings
 if TYPE_CHECKING:
     from vision_stream.tracing.spans import LLMCall
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__, logs.OFTEN)
 
 
 class Call:
