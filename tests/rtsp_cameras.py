@@ -35,7 +35,9 @@ class RtspServer:
     def __init__(self, mounts: Mapping[str, str], *, users: Mapping[str, str] | None = None, digest: bool = False):
         """
         Args:
-            mounts: a path's name -> its kind; see ``rtsp_server``.
+            mounts: a path's name -> its kind; see ``rtsp_server``. See each over TCP or over UDP, not both: GStreamer
+                adds the other's sink to a pipeline that runs, where it waits for ever now and then (one time in 60
+                on a busy machine), with all who look at that path from then on.
             users: name -> password; none: everybody may see it.
         """
         self.port = 0

@@ -26,7 +26,7 @@ async def servers() -> AsyncIterator[dict[str, RtspServer]]:
     kinds = ("h264", "jpeg", "h264-slow", "h264-rare-keys")
     viewers = {"viewer": PASSWORD}
     made = {
-        "open": RtspServer({kind: kind for kind in kinds}),
+        "open": RtspServer({kind: kind for kind in kinds} | {f"{kind}-udp": kind for kind in ("h264", "jpeg")}),
         "basic": RtspServer({"h264": "h264"}, users=viewers),
         "digest": RtspServer({"h264": "h264"}, users=viewers, digest=True),
     }
@@ -42,7 +42,8 @@ def some_frames(source: str, link: Link, count: int = 3) -> list[Frame]:
 @pytest.mark.parametrize("kind", ["h264", "jpeg"])
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 async def test_pictures_come_over_tcp_and_udp(servers: dict[str, RtspServer], kind: str, transport: Any):
-    frames = await asyncio.to_thread(some_frames, servers["open"].url(kind), Link(transport))
+    source = servers["open"].url(kind if transport == "tcp" else f"{kind}-udp")
+    frames = await asyncio.to_thread(some_frames, source, Link(transport))
     assert [frame.image.shape for frame in frames] == [(240, 320, 3)] * 3
     assert [found.label for found in ColourDetector().detect(frames[-1].image)] == ["car"]  # the ball is red
 
