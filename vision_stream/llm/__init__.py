@@ -5,6 +5,7 @@
     waiting     who goes first             pool      which key, when     reports   what a call's end means for its key
     client      one call (aiohttp)         failures  how a call fails    verdict   an answer, read strictly
     hedging     a second call for a slow one                             modes     which form of answer
+    silence     calls that hang while their key says nothing
     budget      what may be spent; ``spending`` is the book of a day, ``tokens`` the estimate
     cooldowns   what schedulers tell each other; ``sharing`` connects it with the pool
     reloading   a changed api_keys.yaml    replay    a log of calls against other settings

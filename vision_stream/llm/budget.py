@@ -63,13 +63,20 @@ class Budget:
 
     def allows(self, camera_id: str, input_tokens: int) -> bool:
         """Whether a call by the cheapest model would be; a task that has no such hope need not wait for a key."""
-        if (self._per_day is None and self._per_camera is None) or not self._prices:
-            return True
-        least, book = min(_cost(price, input_tokens, self._max_output) for price in self._prices.values()), self._book()
-        over = book.over(camera_id, least, self._per_day, self._per_camera)
+        over = self._over(camera_id, input_tokens)
         if over is not None:
             self._refuse(over, camera_id)
         return over is None
+
+    def has_room(self, camera_id: str, input_tokens: int) -> bool:
+        """As ``allows``, where nothing is refused for it."""
+        return self._over(camera_id, input_tokens) is None
+
+    def _over(self, camera_id: str, input_tokens: int) -> str | None:
+        if (self._per_day is None and self._per_camera is None) or not self._prices:
+            return None
+        least = min(_cost(price, input_tokens, self._max_output) for price in self._prices.values())
+        return self._book().over(camera_id, least, self._per_day, self._per_camera)
 
     def settle(self, booked: Booked, answer: Answer) -> None:
         """What the answer cost; an endpoint that does not say how many tokens it took is booked as estimated."""

@@ -69,6 +69,11 @@ class Run:
         """The last thing that went wrong."""
         self._last = what
 
+    def give_up(self, key_id: str) -> None:
+        """The call hung while its key said nothing; it counts as one that failed."""
+        self.failures += 1
+        self.note(f"{key_id}: nothing was heard for longer than its calls take")
+
     def blame(self, key_id: str) -> bool:
         """Note a server error; True when it is the second, on another key than the first."""
         self.server_errors.append(key_id)

@@ -40,6 +40,7 @@ from vision_stream.llm.reports import Reports
 from vision_stream.llm.run import Run, always
 from vision_stream.llm.shared_limits import LimitsDirectory
 from vision_stream.llm.sharing import Sharing
+from vision_stream.llm.silence import Flight, Listening
 from vision_stream.llm.tokens import estimated
 from vision_stream.llm.verdict import AnswerMisfit, Verdict, parse_verdict
 from vision_stream.llm.waiting import RoomFull, WaitingRoom
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from vision_stream.stores.redis_link import RedisLink
 
 OVER_BUDGET = "budget"
+SILENT = "silent"  # the result of a call that was given up while its key said nothing
 UNBILLED = frozenset({"unauthorized", "rate_limited", "server", "unavailable", "unsupported", "bad_request"})
 
 _log = structlog.get_logger(__name__)
@@ -85,6 +87,7 @@ class LLMScheduler:
         self._modes = Modes()
         self._budget = Budget(llm, limits_dir)
         self._hedges = Hedges()
+        self._listening = Listening(self._worth_another)
         self._open: Counter[str] = Counter()  # calls under way, by task id
         self._client: VisionClient | None = None
         self._room: WaitingRoom | None = None
@@ -172,6 +175,7 @@ class LLMScheduler:
         self._modes.forget()
         self._budget.configure(llm)
         self._sharing.set_keys(self._keys)
+        self._listening.keep(self._keys)
         self._reports.publish(self._keys)
         if self._room is not None:
             self._room.look()
@@ -192,6 +196,7 @@ class LLMScheduler:
 
     async def close(self) -> None:
         self._unsubscribe()
+        self._listening.close()
         await self._hedges.close()
         if self._room is not None:
             await self._room.close()
@@ -317,24 +322,38 @@ class LLMScheduler:
         settled = False  # what became of the lease
         run.begin(key)
         self._open[run.task.task_id] += 1
+        flight = self._listening.begin(lease, run)
         try:
             timeout_s = max(0.001, min(self._llm.request_timeout_s, run.left()))
-            answer = await self._client.complete(
-                key, request, timeout_s=timeout_s, sent=functools.partial(self._room.sent, lease)
-            )
+            async with flight.scope:
+                answer = await self._client.complete(
+                    key, request, timeout_s=timeout_s, sent=functools.partial(self._room.sent, lease)
+                )
             run.end()
             settled = True
             call.answered(answer)
+            self._listening.answered(flight)
             self._budget.settle(booked, answer)
             self._reports.answered(lease, answer, run.latency())
         except CallFailed as failure:
             run.end()
             settled = True
             call.failed(failure)
+            self._listening.failed(flight, failure)
             if failure.kind in UNBILLED:
                 self._budget.take_back(booked)
             return self._after_failure(run, lease, request, failure)
+        except TimeoutError:
+            if not flight.scope.expired():
+                raise
+            run.end()
+            settled = True
+            call.result = SILENT
+            run.give_up(lease.key_id)
+            self._reports.abandoned(lease, SILENT)
+            return None
         finally:
+            self._listening.end(flight)
             self._note_end(run.task.task_id)
             if not settled:
                 self._reports.abandoned(lease)
@@ -342,6 +361,17 @@ class LLMScheduler:
         outcome = self._after_answer(run, call, key.id, answer)
         self._reports.count(key.id, call.result)
         return outcome
+
+    def _worth_another(self, flight: Flight) -> bool:
+        """Whether a call that hangs can be made again at once: the last of ``max_attempts`` gets all its time."""
+        run, key, now = flight.run, flight.lease.state, time.monotonic()
+        tokens = run.estimate + self._llm.max_output_tokens
+        return (
+            run.failures + 1 < self._llm.max_attempts
+            and run.left() > self._reports.worth_calling_for(False)
+            and (key is None or key.free_at(now, tokens) <= now)
+            and self._budget.has_room(run.task.camera_id, run.estimate)
+        )
 
     def calling(self, task_id: str) -> bool:
         """Is a call under way for this task?"""
