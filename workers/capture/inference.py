@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -52,13 +52,16 @@ class Seat(Turn):
         self.newer = newer
         self._inference = inference
 
-    async def look(self, frame: Frame) -> Look:
-        """Have ``frame`` looked at, or a newer one that has come before its turn. One call at a time.
+    async def look(self, frame: Frame, begins: Callable[[], None] = lambda: None) -> Look:
+        """Have ``frame`` looked at, or a newer one that has come before its turn.
+
+        Args:
+            begins: called when it is its turn; no other call before that.
 
         Raises:
             Exception: what the detector raised on that frame.
         """
-        return await self._inference.look(self, frame)
+        return await self._inference.look(self, frame, begins)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class _Request:
     seat: Seat
     frame: Frame
     answer: asyncio.Future[Look]
+    begins: Callable[[], None]
 
 
 class Inference:
@@ -99,11 +103,11 @@ class Inference:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._others, lambda: work(*args, **kwargs))
 
-    async def look(self, seat: Seat, frame: Frame) -> Look:
+    async def look(self, seat: Seat, frame: Frame, begins: Callable[[], None]) -> Look:
         """See ``Seat``."""
         answer: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
         seat.since = time.monotonic()
-        self._waiting[seat] = _Request(seat, frame, answer)
+        self._waiting[seat] = _Request(seat, frame, answer, begins)
         self._begin()
         try:
             return await answer
@@ -153,8 +157,9 @@ class Inference:
         self._batches += 1
         request = self._waiting.pop(seat)
         seat.served = self._batches
+        request.begins()
         newer = seat.newer()
-        return request if newer is None else _Request(seat, newer, request.answer)
+        return request if newer is None else replace(request, frame=newer)
 
     def _ended(self, detector: Detector, batch: Sequence[_Request], work: asyncio.Future[_Answers]) -> None:
         self._running -= 1

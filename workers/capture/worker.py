@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -29,7 +29,7 @@ from workers.capture.inference import Inference, Look
 from workers.capture.lasting import lasting
 from workers.capture.left_out import LeftOut
 from workers.capture.privacy import Redactor
-from workers.capture.relay import Relay
+from workers.capture.relay import Legs, Relay
 from workers.capture.sink import Sink
 from workers.capture.sources import open_isolated, open_source
 from workers.capture.sources.base import Frame, Link
@@ -144,15 +144,15 @@ class CaptureWorker:
         await self._keeper.forget(now=time.time())
         await self._frames.delete(self.camera_id)
 
-    async def _handle(self, frame: Frame, former_is_told: Callable[[], Awaitable[None]]) -> None:
+    async def _handle(self, frame: Frame, legs: Legs) -> None:
         with tracing.frame(self.camera_id, frame.captured_at):
             self._counts.newest(frame.captured_at)
-            look = await self._look(frame)
+            look = await self._look(frame, legs.begins)
             if look is None:
                 return
             self._counts.newest(look.frame.captured_at)
             self._counts.inferred(look.inference_s)
-            await former_is_told()
+            await legs.second()
             try:
                 await self._show(look)
             except Exception as error:  # one strange picture must not end its camera
@@ -181,11 +181,11 @@ class CaptureWorker:
         if not getattr(self._sink, "counts_deliveries", False):
             self._counts.published(frame.captured_at)
 
-    async def _look(self, frame: Frame) -> Look | None:
+    async def _look(self, frame: Frame, begins: Callable[[], None]) -> Look | None:
         """What is in the frame, or in a newer one; None where the detector failed."""
         try:
             with tracing.step("inference"):
-                look = await self._seat.look(frame)
+                look = await self._seat.look(frame, begins)
         except Exception as error:  # a backend's own errors have no common base
             self._unseen.failed(error)
             return None
