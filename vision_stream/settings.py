@@ -459,11 +459,15 @@ class PrometheusSettings(Section):
 
 
 class WatchdogSettings(Section):
-    """Ends a worker that makes no progress, with exit code 4: its supervisor starts it again."""
+    """Ends a worker that makes no progress, and a capture worker whose detector hangs, with exit code 4: its supervisor
+    starts it again."""
 
     enabled: bool = Field(default=True, description="false: a worker without progress goes on")
     after_s: float = Field(
-        default=30.0, ge=1, le=3600, description="without progress, while the broker answers, before the worker ends"
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="without progress, while the broker answers, or of one look at pictures, before the worker ends",
     )
 
 
@@ -504,7 +508,8 @@ class ModelSettings(Section):
         default=0,
         ge=0,
         le=256,
-        description="of one inference on a CPU (onnx), and so many at once as cores allow; 0: as few as answer in 0.1 s",
+        description="of one inference on a CPU (onnx), and so many at once as cores allow; "
+        "0: as few as answer in 0.1 s",
     )
     device: str = Field(
         default="auto",

@@ -30,6 +30,10 @@ class Ending:
         ending.at_once_at_the_next(number)
         ending.at_the_latest(END_WITHIN_S, code)
 
+    def end(self, code: int) -> None:
+        """As at a signal, and with this exit code: a part of the process hangs, or is of no more use."""
+        self._tell(signal.SIGTERM, code)
+
     async def until_told(self, work: asyncio.Future[None]) -> None:
         told = asyncio.ensure_future(self._told.wait())
         try:

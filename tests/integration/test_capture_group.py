@@ -24,6 +24,7 @@ from tests.conftest import SettingsMaker
 from tests.waiting import eventually
 from vision_stream import topics
 from vision_stream.background import Background
+from vision_stream.errors import STUCK
 from vision_stream.kafka_client import client_options
 from vision_stream.messages import CameraCommand, CameraStatus, Detection, decode, encode
 from vision_stream.server_process import free_ports
@@ -69,15 +70,17 @@ class Street:
             "ALGO_MONITORING_PROMETHEUS_PORT": "0",
         }
 
-    async def hire(self) -> Worker:
+    async def hire(self, *program: str, **environ: str) -> Worker:
+        """``program``: another one than a worker of the group."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("w") as stderr:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "workers.capture", "--group", "street"),
+                sys.executable,
+                *(program or ("-m", "workers.capture", "--group", "street")),
                 stdout=DEVNULL,
                 stderr=stderr,
                 cwd=ROOT,
-                env=self.environ,
+                env=self.environ | environ,
             )
         self.workers.append(Worker(process, log))
         return self.workers[-1]
@@ -248,6 +251,23 @@ async def test_cameras_of_a_worker_that_dies_or_hangs_are_watched_by_the_others_
     second.process.send_signal(signal.SIGCONT)
     await shares(street, 2, 2)
     await street.watched(*cameras)
+
+
+@pytest.mark.slow
+async def test_cameras_of_a_worker_whose_detector_hangs_are_watched_by_the_others(street: Street):
+    street.write("north", "south")
+    hang = street.folder / "hang"
+    environ = {"HANG": str(hang), "ALGO_MONITORING_WATCHDOG_AFTER_S": "3"}
+    hanging = await street.hire("-m", "tests.hanging_detector", **environ)
+    await street.hire()
+    await shares(street, 1, 1)
+    await street.watched("north", "south")
+
+    hung_at = time.time()
+    hang.touch()
+    async with asyncio.timeout(HAND_OVER_S):
+        assert await hanging.process.wait() == STUCK
+    await street.watched("north", "south", since=hung_at + 2)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
     view     what the worker knows of itself, and what the brokers say of it
     judge    views in, trouble out, with the time as an argument (pure)
     witness  the brokers' side, asked by a client of its own: the worker's own may be what hangs
-    stacks   where all threads and tasks stand
     guard    the thread: look, judge, tell, and at last end the process for its supervisor to start it again
 
 Kinds of trouble: ``stalled``, nothing is read; ``wedged``, what was read is not committed; ``recovery``, a table's

@@ -14,8 +14,8 @@ from faust.types import TP
 
 from vision_stream import ending, metrics
 from vision_stream.errors import STUCK
+from vision_stream.stacks import task_stacks, thread_stacks
 from vision_stream.watchdog.judge import KINDS, Judge, Trouble
-from vision_stream.watchdog.stacks import task_stacks, thread_stacks
 from vision_stream.watchdog.view import View, view_of
 from vision_stream.watchdog.witness import Witness
 

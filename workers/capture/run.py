@@ -11,7 +11,7 @@ from typing import Any
 from vision_stream import live, logs, metrics, tracing
 from vision_stream.background import Background
 from vision_stream.config import load
-from vision_stream.errors import ConfigError
+from vision_stream.errors import STUCK, ConfigError
 from vision_stream.probes import probes
 from vision_stream.redaction import redact_url
 from vision_stream.settings import CameraSettings, KafkaSettings, Settings
@@ -19,6 +19,7 @@ from vision_stream.stores.open import Stores, open_stores
 from workers.capture.detectors import DEMO_MODEL, Detector, open_detector
 from workers.capture.fleet import Fleet
 from workers.capture.following import Follow, Following
+from workers.capture.hung import Watched, until_hung
 from workers.capture.inference import Inference
 from workers.capture.privacy import Redactor, open_redactor
 from workers.capture.status import tell_refused
@@ -95,9 +96,14 @@ async def _run(settings: Settings, plan: Plan, reload: Callable[[], Settings]) -
     background = Background()
     background.spawn(metrics.beat("capture"), name="heartbeat")
     background.spawn(live.follow_sighup(settings, reload), name="SIGHUP")
+
+    def watch(detector: Watched) -> None:
+        if settings.monitoring.watchdog.enabled:
+            background.spawn(_end_where_it_hangs(detector, settings, ending), name="the detector is watched")
+
     try:
         async with asyncio.timeout(plan.seconds):
-            work = asyncio.ensure_future(_cameras(settings, plan, inference, stores, seen))
+            work = asyncio.ensure_future(_cameras(settings, plan, inference, stores, seen, watch))
             await ending.until_told(work)
     except TimeoutError:
         if plan.seconds is None:
@@ -126,7 +132,19 @@ class _Seen:
         return self.tallies.setdefault(camera.id, Tally(self.kafka))
 
 
-async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores: Stores, seen: _Seen) -> None:
+async def _end_where_it_hangs(detector: Watched, settings: Settings, ending: Ending) -> None:
+    await until_hung(detector, after_s=settings.monitoring.watchdog.after_s)
+    ending.end(STUCK)
+
+
+async def _cameras(
+    settings: Settings,
+    plan: Plan,
+    inference: Inference,
+    stores: Stores,
+    seen: _Seen,
+    watch: Callable[[Watched], None],
+) -> None:
     """Load the detector and run the cameras, each by itself: one that breaks off does not end the others.
 
     Raises:
@@ -139,7 +157,8 @@ async def _cameras(settings: Settings, plan: Plan, inference: Inference, stores:
     probes.require("detector", lambda: None if loaded else "the model is loading")
     metrics.serve(where.port, host=where.host)
     redactor = await inference.run(open_redactor, settings.evidence.redact)
-    detector = await inference.run(open_detector, settings.model)
+    detector = Watched(await inference.run(open_detector, settings.model))
+    watch(detector)
     loaded.append(detector)
     fleet = Fleet(
         lambda camera: _worker(camera, settings, plan, detector, redactor, inference, stores, seen),
