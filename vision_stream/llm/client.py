@@ -6,7 +6,6 @@ key would go with it, reads no more than ``MAX_ANSWER`` bytes, and ends at its t
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import time
@@ -21,6 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from vision_stream.llm.chat import Answer, Request, encoded_body, read_completion
+from vision_stream.llm.deadlines import Deadlines
 from vision_stream.llm.failures import CallFailed, from_status
 from vision_stream.llm.told_limits import LIMIT, said_limit
 from vision_stream.settings import KeySettings
@@ -63,11 +63,12 @@ class AiohttpClient:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         )
         self._endpoints: dict[str, _Endpoint] = {}
+        self._deadlines = Deadlines()
 
     async def complete(self, key: KeySettings, request: Request, *, timeout_s: float, sent: Sent = unheard) -> Answer:
         body = encoded_body(request)
         try:
-            async with asyncio.timeout(timeout_s):
+            with self._deadlines.within(timeout_s):
                 status, headers, answer = await self._post(key, body, sent)
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {timeout_s:.1f} s") from error
