@@ -21,15 +21,17 @@ import cv2
 import numpy as np
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
 from tests.hostile_sources import REDIRECTING
 from vision_stream.api_networks import networks
 from vision_stream.api_sources import stream_target
+from vision_stream.confined import can_confine, connect_only_to
 from vision_stream.errors import ConfigError
+from workers.capture.sources import guarded as module
 from workers.capture.sources import open_isolated, open_source
 from workers.capture.sources.answers import RedirectFinder
 from workers.capture.sources.base import Link, NoFrames, SourceError
-from workers.capture.sources.confined import connect_only_to
 from workers.capture.sources.guarded import Guarded
 from workers.capture.sources.relay import Relay, relaying
 
@@ -182,10 +184,22 @@ def test_a_camera_that_sends_elsewhere_is_not_followed(way: str, canary: tuple[C
     assert "redirects" in str(error.value) or "30" not in way
 
 
-def can_be_confined() -> bool:
-    """Asked in a thread that ends, as it may connect nowhere afterwards."""
-    with ThreadPoolExecutor(1) as once:
-        return once.submit(connect_only_to, 9).result()
+def test_what_this_system_can_confine_is_told_beforehand():
+    with ThreadPoolExecutor(1) as once:  # a thread that ends, as it may connect nowhere afterwards
+        assert can_confine() == once.submit(connect_only_to, 9).result()
+
+
+def test_where_nothing_confines_a_decoder_that_is_said_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "can_confine", lambda: False)
+    module._tell_where_unconfined.cache_clear()
+    with capture_logs() as lines:
+        for _ in range(2):
+            guarded("rtsp://10.0.0.5/stream")
+    module._tell_where_unconfined.cache_clear()
+
+    (line,) = lines
+    assert "not confined" in line["event"]
+    assert "6.7" in line["remedy"]
 
 
 def test_a_redirect_that_the_relay_overlooked_is_refused_by_the_kernel(
@@ -197,7 +211,7 @@ def test_a_redirect_that_the_relay_overlooked_is_refused_by_the_kernel(
     with listening(CAMERA, talk) as camera, pytest.raises(SourceError):
         first_pictures(guarded(f"{scheme}://{CAMERA}:{camera}/stream"))
 
-    assert (heard.heard == []) == can_be_confined()
+    assert (heard.heard == []) == can_confine()
 
 
 def talk_mjpeg(connection: socket.socket) -> None:

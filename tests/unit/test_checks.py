@@ -178,6 +178,18 @@ async def test_a_check_that_blocks_its_thread_is_given_up():
     assert (finding.level, finding.text) == ("wrong", "no answer within 0.05 s")
 
 
+async def test_a_system_that_confines_no_decoder_is_noted_where_cameras_come_over_the_api(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(machine, "can_confine", lambda: False)
+
+    used = await machine.sandbox(settings_with(gateway={"camera_control": True}))
+    unused = await machine.sandbox(settings_with())
+
+    assert (used.level, used.exit_code, unused.level) == ("note", 0, "unused")
+    assert "6.7" in used.remedy
+
+
 @pytest.mark.parametrize(
     ("codes", "expected"), [([], 0), ([1], 1), ([1, 3], 3), ([3, 2, 1], 2)], ids=["fine", "other", "service", "config"]
 )

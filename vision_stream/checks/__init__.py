@@ -31,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "keys": machine.keys,
     "model": machine.model,
     "disk": machine.disk,
+    "sandbox": machine.sandbox,
     "port": machine.gateway_port,
     "ports": machine.worker_ports,
 }

@@ -1,4 +1,4 @@
-"""This machine: Python and its packages, the model's file, disk space, the gateway's port, and the keys."""
+"""This machine: Python and its packages, the model's file, disk space, ports, what confines a decoder, and the keys."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from packaging.requirements import Requirement
 
 from vision_stream.checks.finding import WITHIN_S, Finding
+from vision_stream.confined import can_confine
 from vision_stream.own_thread import in_own_thread
 from vision_stream.redaction import redact_url
 from vision_stream.settings import Settings
@@ -138,6 +139,18 @@ def _free_mb(folder: Path) -> tuple[Path, float]:
     folder = folder.absolute()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return existing, shutil.disk_usage(existing).free / 1e6
+
+
+async def sandbox(settings: Settings) -> Finding:
+    """Does the kernel keep decoders of what the API named from connecting elsewhere, whatever their relay overlooks?"""
+    # Over Kafka another host's gateway may let them be added.
+    if not (settings.gateway.camera_control or settings.enable_kafka_streaming):
+        return Finding("sandbox", "unused", "no cameras over the API (gateway.camera_control is false)")
+    if can_confine():
+        return Finding("sandbox", "ok", "decoders of cameras that came over the API are confined (Landlock)")
+    text = "no Landlock for TCP here: decoders of cameras that came over the API are guarded by their relay alone"
+    remedy = "Linux 6.7 or newer; in a container, a profile that lets landlock_create_ruleset through"
+    return Finding("sandbox", "note", text, remedy)
 
 
 async def gateway_port(settings: Settings) -> Finding:

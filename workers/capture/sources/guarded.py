@@ -12,9 +12,13 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
+
+import structlog
 
 from vision_stream.api_networks import NEVER, Network, Resolve, system_resolver
 from vision_stream.api_sources import GUARDED, stream_target
+from vision_stream.confined import can_confine
 from vision_stream.errors import ConfigError
 from vision_stream.redaction import redact_url
 from workers.capture.sources.base import Frame, Link, SourceError
@@ -31,6 +35,8 @@ FFMPEG_OPTIONS = "|".join(
         ("format_whitelist", ",".join(FORMATS)),
     )
 )
+
+_log = structlog.get_logger(__name__)
 
 
 class Guarded:
@@ -57,6 +63,7 @@ class Guarded:
         """
         if sys.platform == "win32":
             raise ConfigError("cameras cannot be added over the API on Windows", remedy="use config/cameras.yaml")
+        _tell_where_unconfined()
         target = stream_target(source.removeprefix(GUARDED))
         self.name = redact_url(target.url)
         self.relay = Relay(target, networks, never=never, resolve=resolve)
@@ -78,6 +85,16 @@ class Guarded:
                 trouble = self.relay.trouble
                 what = f"{self.name}: {trouble}" if trouble else error.what.replace(self.relay.url, self.name)
                 raise type(error)(what) from None
+
+
+@cache  # once in a process
+def _tell_where_unconfined() -> None:
+    if not can_confine():
+        _log.warning(
+            "decoders of cameras that came over the API are not confined: this system has no Landlock for TCP; their "
+            "relay alone keeps them from other hosts",
+            remedy="Linux 6.7 or newer, and a container profile that lets landlock_create_ruleset through",
+        )
 
 
 def _environment() -> dict[str, str]:

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 import msgspec
 import numpy as np
 
+from vision_stream.confined import connect_only_to
 from vision_stream.errors import VisionStreamError
 from vision_stream.pictures import BadPicture, check_size
 from vision_stream.redaction import redact_url, register_url
 from workers.capture.sources.base import Frame, Link, NoFrames, SourceError
 from workers.capture.sources.children import Children
-from workers.capture.sources.confined import connect_only_to
 
 MAX_TEXT = 10_000  # bytes of an error
 CHECK_S = 0.2  # how often one who waits for a picture looks whether to stop

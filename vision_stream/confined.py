@@ -14,13 +14,29 @@ import struct
 import sys
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
+_TELL_VERSION = 1  # of _CREATE
+_SINCE_VERSION = 4  # of Landlock: it knows of TCP
 _NET_PORT, _CONNECT_TCP = 2, 1 << 1
 _NO_NEW_PRIVILEGES = 38  # of prctl; the kernel wants it first
 
 
+def can_confine() -> bool:
+    """Whether ``connect_only_to`` can; an older kernel cannot, nor a container whose profile forbids these calls."""
+    if not _known():
+        return False
+    nothing = ctypes.c_size_t(0)
+    return (
+        ctypes.CDLL(None).syscall(ctypes.c_long(_CREATE), None, nothing, ctypes.c_uint(_TELL_VERSION)) >= _SINCE_VERSION
+    )
+
+
+def _known() -> bool:
+    return sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+
+
 def connect_only_to(port: int) -> bool:
     """Whether this thread may connect to no other TCP port from now on; False: the system cannot do that."""
-    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+    if not _known():
         return False
     libc = ctypes.CDLL(None)
     handled = struct.pack("=QQ", 0, _CONNECT_TCP)  # of files, of the network
