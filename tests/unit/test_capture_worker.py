@@ -18,6 +18,7 @@ from vision_stream.settings import CameraSettings, ClusteringSettings, Settings
 from vision_stream.stores.evidence import MemoryEvidence
 from vision_stream.stores.frames import MemoryFrames
 from workers.capture.detectors import Detector
+from workers.capture.detectors.batching import Batching
 from workers.capture.eyes import Eyes
 from workers.capture.inference import Inference
 from workers.capture.sources.base import Frame
@@ -190,6 +191,31 @@ async def test_a_slow_detector_sees_the_newest_frames_and_the_others_are_counted
     with pytest.raises(asyncio.CancelledError):
         await work
     assert second - first >= 0.3  # what came in between was passed over
+
+
+async def test_two_frames_of_a_fast_camera_are_looked_at_at_once_and_told_in_their_order(film: str):
+    class SecondsFirst(ColourDetector):
+        """Is done with each first of two after the second."""
+
+        batching = Batching(at_once=2)
+
+        def __init__(self) -> None:
+            self.calls = itertools.count()
+            self.second_is_seen = threading.Semaphore(0)
+
+        def detect(self, frame: np.ndarray):
+            if next(self.calls) % 2:
+                found = super().detect(frame)
+                self.second_is_seen.release()
+                return found
+            assert self.second_is_seen.acquire(timeout=10)
+            return super().detect(frame)
+
+    stage = Stage(film, detector=SecondsFirst())
+    await stage.worker.run()
+    places = [min(found.box.x1 for found in each.objects) for each in stage.heard.detections]
+    assert len(places) == 20
+    assert places == sorted(places)  # they drive to the right
 
 
 async def test_a_frame_on_which_the_detector_fails_is_left_out_and_the_next_is_looked_at(film: str):
