@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from vision_stream import __version__, probes
+from vision_stream.metric_notes import NotedCounter, NotedHistogram
 
 _log = structlog.get_logger(__name__)
 
@@ -99,18 +100,18 @@ events_done = Counter(
 retries = Counter("vision_stream_handler_retries_total", "Handlers that failed and were run again.", ["agent"])
 
 # LLM
-llm_requests = Counter(
+llm_requests = NotedCounter(
     "llm_requests_total",
     "LLM calls by API key and result. Many failures of one key: see its cooldown.",
     ["key", "result"],
 )
-llm_latency = Histogram(
+llm_latency = NotedHistogram(
     "llm_latency_seconds",
     "One LLM call, lease to parsed answer. P95 above 10 s: add keys, or lower max_concurrent_tasks.",
     buckets=SLOW,
 )
-llm_wait = Histogram("vision_stream_llm_wait_seconds", "A task's wait for a free API key.", buckets=SLOW)
-llm_tokens = Counter("vision_stream_llm_tokens_total", "Tokens by direction: input or output.", ["direction"])
+llm_wait = NotedHistogram("vision_stream_llm_wait_seconds", "A task's wait for a free API key.", buckets=SLOW)
+llm_tokens = NotedCounter("vision_stream_llm_tokens_total", "Tokens by direction: input or output.", ["direction"])
 llm_spend = Counter(
     "vision_stream_llm_spend_total", "Cost of answered LLM calls by model, in the currency of llm.prices.", ["model"]
 )

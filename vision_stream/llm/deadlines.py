@@ -20,7 +20,7 @@ class Deadlines:
         self._steps: dict[int, set[Block]] = {}
 
     def within(self, seconds: float) -> Block:
-        """A ``with`` block, around what is awaited, that ends after ``seconds`` from now with a ``TimeoutError``."""
+        """A block that ends after ``seconds`` from now."""
         step = int((self._loop.time() + seconds) / STEP_S) + 1
         blocks = self._steps.get(step)
         if blocks is None:
@@ -34,23 +34,27 @@ class Deadlines:
 
 
 class Block:
-    """As an ``asyncio.Timeout``: the block's task is cancelled, and that becomes a ``TimeoutError`` where it leaves the
-    block; a cancellation from elsewhere stays one."""
+    """A ``with`` block around what is awaited, until something ends it. As with an ``asyncio.Timeout``, its task is
+    cancelled, and that becomes a ``TimeoutError`` where it leaves the block; a cancellation from elsewhere stays one.
+    """
 
     __slots__ = ("_among", "_cancelling", "_task", "expired")
 
-    def __init__(self, among: set[Block]) -> None:
+    def __init__(self, among: set[Block] | None = None) -> None:
+        """``among``: those that end together, while it is under way."""
         self._among, self.expired = among, False
 
     def __enter__(self) -> Block:
         task = asyncio.current_task()
         assert task is not None, "a block is of a task"
         self._task, self._cancelling = task, task.cancelling()
-        self._among.add(self)
+        if self._among is not None:
+            self._among.add(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._among.discard(self)
+        if self._among is not None:
+            self._among.discard(self)
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

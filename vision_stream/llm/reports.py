@@ -15,6 +15,7 @@ from vision_stream.llm.chat import Answer
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.pool import KeyPool, Lease
 from vision_stream.llm.sharing import Sharing
+from vision_stream.metric_notes import note
 
 RECENT = 64  # calls that say how long one takes
 RECENT_S = 60.0  # and for how long: a slow minute must not keep tasks from trying again
@@ -25,6 +26,16 @@ _input_tokens, _output_tokens = metrics.llm_tokens.labels("input"), metrics.llm_
 _requests = functools.lru_cache(maxsize=1024)(metrics.llm_requests.labels)  # finding a child costs four microseconds
 
 _log = structlog.get_logger(__name__)
+
+
+def _count_answer(latency_s: float, input_tokens: int, output_tokens: int) -> None:
+    metrics.llm_latency.observe(latency_s)
+    _input_tokens.inc(input_tokens)
+    _output_tokens.inc(output_tokens)
+
+
+def _count_result(key_id: str, result: str) -> None:
+    _requests(key_id, result).inc()
 
 
 class Reports:
@@ -78,9 +89,7 @@ class Reports:
     def answered(self, lease: Lease, answer: Answer, latency_s: float) -> None:
         now = time.monotonic()
         self._latencies.append((now, latency_s))
-        metrics.llm_latency.observe(latency_s)
-        _input_tokens.inc(answer.input_tokens)
-        _output_tokens.inc(answer.output_tokens)
+        note(_count_answer, latency_s, answer.input_tokens, answer.output_tokens)
         self._pool.report_answered(lease, now, answer.input_tokens + answer.output_tokens)
         if answer.limit is not None and lease.limits is not None:
             lease.limits.told(answer.limit)
@@ -132,7 +141,7 @@ class Reports:
         self._pool.release(lease, time.monotonic())
 
     def count(self, key_id: str, result: str) -> None:
-        _requests(key_id, result).inc()
+        note(_count_result, key_id, result)
 
     def note_blocked(self, until: float, now: float) -> None:
         """Say once that no key is usable, until one has answered. ``until``: when the first comes back."""

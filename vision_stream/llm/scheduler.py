@@ -45,6 +45,7 @@ from vision_stream.llm.tokens import estimated
 from vision_stream.llm.verdict import AnswerMisfit, Verdict, parse_verdict
 from vision_stream.llm.waiting import RoomFull, WaitingRoom
 from vision_stream.messages import AssessmentTask, GroupAssessment, StoredEvidence
+from vision_stream.metric_notes import note
 from vision_stream.redaction import register_secret
 from vision_stream.settings import KeySettings, LLMSettings, SchedulerSettings
 from vision_stream.stores import EvidenceStore
@@ -290,7 +291,7 @@ class LLMScheduler:
             run.note("too many tasks wait for an API key")
             return None
         finally:
-            metrics.llm_wait.observe(time.monotonic() - began)
+            note(metrics.llm_wait.observe, time.monotonic() - began)
 
     async def _call(self, run: Run, prompt: Prompt, lease: Lease) -> GroupAssessment | None:
         """One call; None: it is worth another."""
@@ -325,7 +326,7 @@ class LLMScheduler:
         flight = self._listening.begin(lease, run)
         try:
             timeout_s = max(0.001, min(self._llm.request_timeout_s, run.left()))
-            async with flight.scope:
+            with flight:
                 answer = await self._client.complete(
                     key, request, timeout_s=timeout_s, sent=functools.partial(self._room.sent, lease)
                 )
@@ -344,7 +345,7 @@ class LLMScheduler:
                 self._budget.take_back(booked)
             return self._after_failure(run, lease, request, failure)
         except TimeoutError:
-            if not flight.scope.expired():
+            if not flight.expired:
                 raise
             run.end()
             settled = True

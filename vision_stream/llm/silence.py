@@ -17,11 +17,11 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import structlog
 
+from vision_stream.llm.deadlines import Block
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.pool import Lease
 from vision_stream.llm.run import Run
@@ -105,15 +105,15 @@ class Silence(Generic[C]):
             self.patience_s = max(LEAST_S, PATIENCE * max(self._latencies))
 
 
-@dataclass(eq=False, slots=True)
-class Flight:
-    """A call under way: an error or an answer ends ``scope`` as it would without; where it is to be made again, a
-    ``TimeoutError`` does, and ``scope.expired()`` says so."""
+class Flight(Block):
+    """A call under way: an error or an answer ends the block as it would without; where it is to be made again, a
+    ``TimeoutError`` does, and ``expired`` says so."""
 
-    lease: Lease
-    run: Run
-    silence: Silence[Flight]
-    scope: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
+    __slots__ = ("lease", "run", "silence")
+
+    def __init__(self, lease: Lease, run: Run, silence: Silence[Flight]) -> None:
+        super().__init__()
+        self.lease, self.run, self.silence = lease, run, silence
 
 
 class Listening:
@@ -172,4 +172,4 @@ class Listening:
                 if silence.soundings == 1:
                     _log.warning("API key is silent: a call is made again", key=key_id, over_s=silence.patience_s)
                 silence.ended(flight)
-                flight.scope.reschedule(now)
+                flight.end()
