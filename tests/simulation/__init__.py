@@ -2,6 +2,7 @@
 
     clock    an event loop whose time jumps; a hook at each of its turns, where a crash may come
     kafka    the log: partitions, appends on their way, committed offsets by generation
+    compaction   what the brokers' cleaner leaves of the changelogs, when a recovery reads them
     worker   one worker: the real agents, stage, ledger, outboxes, rows and LLM scheduler on that log
     patched  where the agents' modules find "this worker" instead of Faust's app
     world    cameras, workers, crashes, rebalances; ``simulate(seed)`` runs one schedule and audits it

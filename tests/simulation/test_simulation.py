@@ -34,6 +34,11 @@ def test_the_schedules_have_crashes_zombies_and_both_numbers_of_workers():
     assert sum("is expelled" in event for event in events) >= 5
 
 
+def test_recoveries_read_what_compaction_left():
+    assert {plan.compactions > 0 for plan in map(Plan.of, range(SEEDS))} == {True, False}
+    assert sum(simulate(seed).compacted for seed in range(20)) >= 50
+
+
 def test_a_seed_is_one_schedule():
     assert simulate(5).digest == simulate(5).digest
     assert simulate(5).digest != simulate(6).digest

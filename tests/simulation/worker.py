@@ -73,7 +73,7 @@ class Worker:
         self._turn = asyncio.Lock()
         self._streams: dict[str, Stream] = {}
         self._owned: list[int] = []
-        self._read_to: dict[Place, int] = {}  # of the changelogs
+        self.read_to: dict[Place, int] = {}  # of the changelogs
         self.generation = -1
 
     async def start(self) -> None:
@@ -158,7 +158,7 @@ class Worker:
     async def _take_over(self, partitions: list[int], generation: int) -> None:
         """As ``FencedRecovery`` does: recover, announce, recover up to that; then read from the committed offsets."""
         places = [(name, partition) for name in TABLES for partition in partitions]
-        self._read_to = {place: at for place, at in self._read_to.items() if place in places}
+        self.read_to = {place: at for place, at in self.read_to.items() if place in places}
         while True:
             for place in places:
                 await self._recover(place)
@@ -167,11 +167,14 @@ class Worker:
                 break
             lost = [(name, p) for name, p in others if self.tenures[name].lost(p)]
             for place in lost:
-                del self._read_to[place]
+                del self.read_to[place]
             unclaimed = [(self.tenures[name], p) for name, p in others if (name, p) not in lost]
             await announce(unclaimed, generation, self._is_member)
         for name, partition in places:
             await mend(self.tenures[name], partition)
+        if not self.expelled and generation == self.log.generation:
+            for place in places:
+                self.world.compaction.mended(place, self.read_to[place])
         self._owned, self.generation, self.recovering = partitions, generation, False
         for topic, stream in self._streams.items():
             for partition in partitions:
@@ -182,17 +185,18 @@ class Worker:
     async def _recover(self, place: Place) -> None:
         name, partition = place
         rows, tenure = self.tables[name], self.tenures[name]
-        if place not in self._read_to:
+        if place not in self.read_to:
             tenure.forget(partition)
         end = self.log.end(place)
         await asyncio.sleep(self.world.rng.uniform(0.005, 0.1))
-        for entry in self.log.entries[place][self._read_to.get(place, 0) : end]:
+        self.world.compact(place)
+        for entry in self.world.compaction.left(place, self.read_to.get(place, 0), end):
             key = entry.key or b""
             if tenure.takes(partition, key, entry.headers):
                 rows.pop(key, None)
                 if entry.value is not None:
                     rows[key] = entry.value
-        self._read_to[place] = end
+        self.read_to[place] = end
 
     async def _is_member(self, generation: int) -> bool:
         await asyncio.sleep(self.log.latency())

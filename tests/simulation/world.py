@@ -15,7 +15,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from tests.simulation import clock
-from tests.simulation.kafka import PARTITIONS, Log, Trouble
+from tests.simulation.compaction import Compaction
+from tests.simulation.kafka import PARTITIONS, Log, Place, Trouble
 from tests.simulation.patched import Agents, patched
 from tests.simulation.worker import Worker, here
 from vision_stream.audit import Facts, Report, check
@@ -56,6 +57,7 @@ class Plan:
     freezes: int  # of a worker, some longer than its session
     stops: int  # workers that leave in order, and others that come
     trouble: Trouble
+    compactions: float  # chance of one before a recovery reads a changelog
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -74,6 +76,7 @@ class Plan:
                 late=rng.choice((0.0, 0.0, 1.0)),
             ),
             freezes=rng.randint(0, 3),
+            compactions=rng.choice((0.0, 0.3, 1.0)),
         )
 
 
@@ -84,6 +87,7 @@ class Outcome:
     report: Report
     events: list[str] = field(default_factory=list)  # what befell the workers, with the time
     digest: str = ""  # of all that was written: the same for the same seed
+    compacted: int = 0  # records of changelogs
 
     @property
     def ok(self) -> bool:
@@ -101,6 +105,9 @@ class World:
         self.rng = random.Random(seed)
         self.settings, self.agents, self.tick = settings, agents.by_topic(), agents.tick()
         self.log = Log(self.rng, plan.trouble)
+        chance = random.Random(f"compaction {seed}")  # of its own: a schedule is the same with it and without
+        self.compaction = Compaction(self.log.entries, chance, plan.compactions)
+        self.compacted = 0  # records
         self.cooldowns = MemoryCooldowns()
         self.calls: list[float] = []
         self.events: list[str] = []
@@ -198,6 +205,11 @@ class World:
         """It has heard that it was expelled."""
         self._say(f"{worker.name} joins again")
         Context().run(self._work.spawn, self._rebalance(), name="a rejoin")
+
+    def compact(self, place: Place) -> None:
+        readers = [worker for worker in self._workers if not worker.dead]
+        read_by_all = min(worker.read_to.get(place, self.log.end(place)) for worker in readers)
+        self.compacted += self.compaction.maybe(place, read_by_all)
 
     def _members(self) -> list[Worker]:
         return [worker for worker in self._workers if not worker.dead and not worker.expelled]
@@ -305,6 +317,6 @@ def simulate(
         async def whole(loop: clock.VirtualLoop) -> Outcome:
             world = World(seed, plan, loop, agents, settings)
             report, digest = await world.run()
-            return Outcome(seed, plan, report, world.events, digest)
+            return Outcome(seed, plan, report, world.events, digest, world.compacted)
 
         return clock.run(whole, seed)
