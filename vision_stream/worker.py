@@ -104,7 +104,7 @@ class Worker(faust.Worker):
         where = self._app.settings.monitoring
         metrics.serve(where.prometheus.port, host=where.prometheus.host)
         if where.watchdog.enabled:
-            self._guard = Guard(self._app, end=self._end_stuck)
+            self._guard = Guard(self._app, end=self._end_guarded)
             probes.require("progress", self._guard.why_not_ready)
             self.add_future(self._guard.watch())
 
@@ -114,9 +114,10 @@ class Worker(faust.Worker):
         self._exit_code = 130
         super()._on_sigint()
 
-    def _end_stuck(self) -> None:
-        self._exit_code = STUCK
-        self._app.shutdown_s = STUCK_DRAIN_S
+    def _end_guarded(self, exit_code: int) -> None:
+        self._exit_code = exit_code
+        if exit_code == STUCK:
+            self._app.shutdown_s = STUCK_DRAIN_S
         self._schedule_shutdown(signal.SIGTERM)
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:

@@ -14,7 +14,8 @@ from aiokafka import AIOKafkaProducer
 
 from tests.builders import a_detection, a_group, an_object
 from tests.faults.harness import World, committed, open_world
-from vision_stream.errors import STUCK
+from vision_stream import topics
+from vision_stream.errors import STUCK, ConfigError
 from vision_stream.messages import encode
 from vision_stream.settings import Settings
 
@@ -89,3 +90,17 @@ async def test_a_worker_that_was_suspended_or_lost_its_broker_goes_on(private_ka
         assert not left, world.logs()
         assert worker.process.running
         assert "no progress" not in worker.log.read_text()
+
+
+async def test_a_worker_ends_with_the_reason_when_partitions_are_raised_behind_it(kafka_settings, tmp_path: Path):
+    settings = kafka_settings()
+    async with open_world(settings, tmp_path) as world:
+        worker = world.worker("a", ALGO_MONITORING_WATCHDOG_AFTER_S=str(AFTER_S))
+        await worker.start()
+        await topics.ensure(kafka_settings(partitions=8), raise_partitions=True)
+
+        assert await worker.process.wait(within_s=60) == ConfigError.exit_code, worker.process.tail(40)
+        (said,) = (json.loads(line) for line in worker.log.read_text().splitlines() if '"critical"' in line)
+        assert said["error_id"] == "VS-104"
+        assert f"{settings.kafka.topics.assessment_tasks.name!r} has 8, not 4" in said["what"]
+        assert "--raise-partitions" in said["remedy"]

@@ -7,6 +7,7 @@
 
 Kinds of trouble: ``stalled``, nothing is read; ``wedged``, what was read is not committed; ``recovery``, a table's
 recovery stands still; ``group``, the worker is in no group for too long; ``loop``, the event loop hangs.
+Beside them the guard ends a worker whose topics got other numbers of partitions than it is configured for.
 """
 
 from vision_stream.watchdog.guard import Guard

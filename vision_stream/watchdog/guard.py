@@ -6,14 +6,15 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 import structlog
 from faust.types import TP
 
-from vision_stream import ending, metrics
+from vision_stream import ending, metrics, topics
 from vision_stream.errors import STUCK
+from vision_stream.partition_counts import refusal
 from vision_stream.stacks import task_stacks, thread_stacks
 from vision_stream.watchdog.judge import KINDS, Judge, Trouble
 from vision_stream.watchdog.view import View, view_of
@@ -30,14 +31,16 @@ TOLD = 0.5  # of the time without progress, and /readyz tells of it
 
 
 class Guard:
-    """Watches one app. ``end`` ends the worker in order; called in its event loop."""
+    """Watches one app. ``end`` ends the worker in order, with an exit code; called in its event loop."""
 
-    def __init__(self, app: App, *, end: Callable[[], None]) -> None:
+    def __init__(self, app: App, *, end: Callable[[int], None]) -> None:
         after_s = app.settings.monitoring.watchdog.after_s
         self._app, self._end = app, end
         self._after_s, self._every_s = after_s, after_s / LOOKS
         self._judge = Judge(after_s, step_s=2 * self._every_s)
         self._view: View | None = None
+        self._specs = topics.specs(app.settings)
+        self._refused = False  # the last look saw other numbers of partitions than are configured
         self._loop = asyncio.get_running_loop()
         self._stopped = threading.Event()
         self._why: str | None = None
@@ -66,6 +69,7 @@ class Guard:
                 view = self._view
                 if view is not None:
                     self._look(view.answered(*runner.run(witness.ask(TP(p.topic, p.number) for p in view.partitions))))
+                    self._count(witness.counts)
             runner.run(witness.close())
 
     def _look(self, view: View) -> None:
@@ -78,6 +82,22 @@ class Guard:
         if worst is not None and worst.left_s <= 0 and not self._stopped.is_set():
             self._act(worst)
 
+    def _count(self, partitions: Mapping[str, int]) -> None:
+        """End a worker behind whose back a topic got other partitions: nobody would read the new ones. At the second
+        look, as a broker may be behind for a moment."""
+        refused = refusal(self._specs, partitions, may_raise=False)
+        if refused is not None and self._refused and not self._stopped.is_set():
+            self.stop()
+            _log.critical(
+                "topics have changed: the worker ends",
+                what=refused.what,
+                remedy=refused.remedy,
+                exit_code=refused.exit_code,
+                error_id=refused.error_id,
+            )
+            self._loop.call_soon_threadsafe(self._end, refused.exit_code)
+        self._refused = refused is not None
+
     def _act(self, trouble: Trouble) -> None:
         self.stop()
         ending.at_the_latest(LAST_RESORT_S, STUCK)  # also where a log line is what hangs
@@ -87,7 +107,7 @@ class Guard:
         self._tell_stacks()
         if trouble.kind == "loop":
             os._exit(STUCK)
-        self._loop.call_soon_threadsafe(self._end)
+        self._loop.call_soon_threadsafe(self._end, STUCK)
 
     def _tell_stacks(self) -> None:
         for thread, stack in thread_stacks():

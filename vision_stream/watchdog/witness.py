@@ -25,6 +25,7 @@ class Witness:
         self._settings, self._options = settings, client_options(settings.kafka)
         self._topics = [getattr(settings.kafka.topics, name).name for name in MEETING]
         self._copies = topics.copies_in_sync(settings)
+        self.counts: Mapping[str, int] = {}  # partitions by topic, as last told; of those that are there
         self._stack = AsyncExitStack()
         self._clients: tuple[AIOKafkaConsumer, AIOKafkaAdminClient] | None = None
 
@@ -34,7 +35,9 @@ class Witness:
             async with asyncio.timeout(ASK_WITHIN_S):
                 consumer, admin = self._clients or await self._connect()
                 await admin.list_consumer_group_offsets(topics.app_id(self._settings))  # its coordinator answers
-                thin = _thin(await admin.describe_topics(self._topics), self._copies)
+                described = await admin.describe_topics(self._topics)
+                thin = _thin(described, self._copies)
+                self.counts = {t["topic"]: len(t["partitions"]) for t in described if t["partitions"]}
                 ends = await consumer.end_offsets([TopicPartition(*tp) for tp in partitions])
         except Exception as error:  # whatever it is, they are no witness
             await self.close()
