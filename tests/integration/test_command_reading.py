@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from tests.waiting import eventually
 from vision_stream import topics
 from vision_stream.background import Background
 from vision_stream.broker import KafkaBroker
+from vision_stream.errors import DependencyError
 from vision_stream.messages import CameraCommand
 from workers.capture import commands
 from workers.gateway.kafka_commands import KafkaCommands
@@ -57,3 +59,28 @@ async def test_a_broker_that_freezes_before_the_commands_are_read_does_not_make_
     finally:
         os.kill(pid, signal.SIGCONT)
         await reading.close()
+
+
+async def test_the_commands_of_a_moment_are_read_once_and_there_are_none_before_their_topic_is_made(kafka_settings):
+    settings = kafka_settings(partitions=1)
+    assert await commands.read(settings.kafka, within_s=20) == {}
+
+    await topics.ensure(settings, wait_s=20)
+    await KafkaCommands(settings.kafka).put(CameraCommand(camera_id="yard", action="stop", at=1.0))
+
+    assert {name: said.action for name, said in (await commands.read(settings.kafka, within_s=20)).items()} == {
+        "yard": "stop"
+    }
+
+
+async def test_commands_that_do_not_come_are_waited_for_no_longer_than_told(private_kafka: KafkaBroker, kafka_settings):
+    settings = kafka_settings(partitions=1)
+    await topics.ensure(settings, wait_s=20)
+    (pid,) = private_kafka.pids
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(15):
+            with pytest.raises(DependencyError, match="within 1 s"):
+                await commands.read(settings.kafka, within_s=1)
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -7,16 +7,19 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from tests.films import two_cars_driving, write_film
 from vision_stream.cli import build
+from vision_stream.messages import CameraCommand
 from workers.capture.pictures import encode
 from workers.capture.probe import Seen, Unseen, probe
+from workers.standalone.kept_commands import KEPT_COMMANDS
 
 PASSWORD = "hunter22"
 
@@ -124,8 +127,8 @@ def write_cameras(directory: Path, *cameras: dict[str, object]) -> Path:
     return directory
 
 
-def run(*arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(build(), ["cameras", *arguments])
+def run(*arguments: str, environ: Mapping[str, str] | None = None) -> tuple[int, str]:
+    done = CliRunner().invoke(build(), ["cameras", *arguments], env=environ)
     assert PASSWORD not in done.output
     return done.exit_code, done.stdout
 
@@ -160,4 +163,60 @@ def test_all_cameras_are_listed_without_their_passwords(tmp_path: Path):
     where = write_cameras(tmp_path, {"id": "gate", "name": "North gate", "source": source, "zones": [zone]})
     code, said = run("list", "--config-dir", str(where))
     assert code == 0
-    assert " ".join(said.splitlines()[1].split()) == "gate North gate rtsp://10.0.0.5/1 2.0 default lane yes"
+    assert (
+        " ".join(said.splitlines()[1].split())
+        == "gate North gate rtsp://10.0.0.5/1 2.0 default lane yes configuration -"
+    )
+
+
+def keep(directory: Path, *commands: CameraCommand) -> dict[str, str]:
+    """The environment of a process without Kafka that these were told over the API."""
+    (directory / KEPT_COMMANDS).write_bytes(msgspec.json.encode(commands))
+    return {"ALGO_DATA_DIR": str(directory), "ALGO_GATEWAY_CAMERA_CONTROL": "true"}
+
+
+def started(camera_id: str, source: str) -> CameraCommand:
+    return CameraCommand(camera_id=camera_id, action="start", source=source, at=0)
+
+
+def test_cameras_of_the_api_are_listed_too_and_who_says_of_each(tmp_path: Path):
+    where = write_cameras(tmp_path, {"id": "gate", "source": "0"}, {"id": "attic", "source": "1"})
+    stopped = CameraCommand(camera_id="gate", action="stop", at=0)
+    environ = keep(tmp_path, stopped, started("yard", "rtsp://10.0.0.5/1"))
+    code, said = run("list", "--json", "--config-dir", str(where), environ=environ)
+    told = [(r["camera"], r["source"], r["enabled"], r["known_by"], r["command"]) for r in json.loads(said)]
+    assert (code, told) == (
+        0,
+        [
+            ("gate", "0", False, "configuration", "stop"),
+            ("attic", "1", True, "configuration", None),
+            ("yard", "rtsp://10.0.0.5/1", True, "api", "start"),
+        ],
+    )
+
+
+def test_a_camera_of_the_api_is_tried_through_its_guard(tmp_path: Path):
+    where = write_cameras(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        here.setblocking(False)
+        environ = keep(
+            tmp_path, started("yard", "sim:quiet"), started("door", f"rtsp://127.0.0.1:{here.getsockname()[1]}/1")
+        )
+        code, said = run("test", "--json", "--config-dir", str(where), environ=environ)
+        with pytest.raises(BlockingIOError):
+            here.accept()  # nobody came
+    door, yard = json.loads(said)
+    assert (code, yard["result"]) == (1, "ok")
+    assert "cameras.api_networks" in door["result"]
+
+
+def test_while_kafka_is_away_the_configured_cameras_are_listed_and_that_others_are_missing_is_said(
+    tmp_path: Path, closed_port: int
+):
+    where = write_cameras(tmp_path, {"id": "gate", "source": "0"})
+    environ = {"ALGO_ENABLE_KAFKA_STREAMING": "true", "ALGO_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{closed_port}"}
+    done = CliRunner().invoke(build(), ["cameras", "list", "--config-dir", str(where)], env=environ)
+    assert done.exit_code == 0
+    assert "gate" in done.stdout
+    assert f"Failed to connect to Kafka at 127.0.0.1:{closed_port}" in done.stderr
+    assert "none of the API's" in done.stderr

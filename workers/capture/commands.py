@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import ConsumerRecord
 
 from vision_stream.errors import MessageError
+from vision_stream.kafka_client import unreachable
 from vision_stream.kafka_consumers import groupless, stop
 from vision_stream.messages import CameraCommand, decode
 from vision_stream.settings import KafkaSettings
@@ -86,6 +87,30 @@ async def follow(kafka: KafkaSettings, told: Callable[[Commands], None]) -> None
             lost = True
         await asyncio.sleep(backoff_s(attempt, random.random(), max_s=5.0))
         attempt += 1
+
+
+async def read(kafka: KafkaSettings, *, within_s: float) -> Commands:
+    """The commands as they are now; none where their topic has not been made yet.
+
+    Raises:
+        DependencyError: they could not be read within ``within_s`` seconds.
+    """
+    told: asyncio.Future[Commands] = asyncio.get_running_loop().create_future()
+    reading = asyncio.ensure_future(_read(kafka, lambda commands: None if told.done() else told.set_result(commands)))
+    try:
+        await asyncio.wait((reading, told), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            await reading
+        elif not told.done():
+            raise unreachable(kafka, "the camera commands have not come", within_s=within_s)
+        return told.result()
+    except UnknownTopicOrPartitionError:
+        return {}
+    except (KafkaError, OSError) as error:
+        raise unreachable(kafka, error) from error
+    finally:
+        reading.cancel()
+        await asyncio.wait((reading,), timeout=2 * STOP_WITHIN_S)
 
 
 async def _read(kafka: KafkaSettings, told: Callable[[Commands], None]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from vision_stream.errors import ConfigError, DependencyError
 from vision_stream.messages import CameraCommand
 
+KEPT_COMMANDS = "camera_commands.json"  # in data_dir
 Commands = Mapping[str, CameraCommand]
 
 

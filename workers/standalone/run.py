@@ -33,13 +33,12 @@ from workers.gateway.roster import Roster
 from workers.gateway.server import build, serving
 from workers.mqtt.beside import telling
 from workers.standalone.cameras import Cameras
-from workers.standalone.kept_commands import KeptCommands
+from workers.standalone.kept_commands import KEPT_COMMANDS, KeptCommands
 from workers.standalone.pipeline import Pipeline
 
 _log = structlog.get_logger(__name__)
 
 DRAIN_SLACK_S = 2.0  # past the last task's deadline
-KEPT_COMMANDS = "camera_commands.json"  # in data_dir
 
 
 @dataclass(frozen=True)

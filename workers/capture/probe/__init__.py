@@ -21,6 +21,7 @@ class Wanted(msgspec.Struct, frozen=True):
     source: str
     timeout_s: float  # to open, and once more for the first picture
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
+    networks: tuple[str, ...] = ()  # where a guarded source may lead
 
 
 class Seen(msgspec.Struct, frozen=True, tag="seen"):
@@ -35,13 +36,18 @@ class Unseen(msgspec.Struct, frozen=True, tag="unseen"):
 
 
 def probe(
-    source: str, *, timeout_s: float = 5.0, spare_s: float = SPARE_S, transport: Literal["tcp", "udp"] = "tcp"
+    source: str,
+    *,
+    timeout_s: float = 5.0,
+    spare_s: float = SPARE_S,
+    transport: Literal["tcp", "udp"] = "tcp",
+    networks: tuple[str, ...] = (),
 ) -> Seen | Unseen:
     """Look at ``source`` once; raises nothing.
 
     Blocks for at most ``2 * timeout_s + spare_s``; over UDP twice as long, as a silence there is compared with TCP.
     """
-    wanted = msgspec.json.encode(Wanted(source, timeout_s, transport))
+    wanted = msgspec.json.encode(Wanted(source, timeout_s, transport, networks))
     limit_s = 2 * timeout_s * (2 if transport == "udp" else 1) + spare_s
     try:
         done = subprocess.run(  # kills it when its time is over

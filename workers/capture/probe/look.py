@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from vision_stream.api_networks import networks
 from vision_stream.errors import VisionStreamError
 from workers.capture.probe import Seen, Unseen, Wanted
 from workers.capture.probe.causes import cause_of
 from workers.capture.probe.knock import knock
-from workers.capture.sources import open_source
+from workers.capture.sources import Link, open_source
 from workers.capture.sources.file import VideoFile
 from workers.capture.sources.stream import Stream
 
@@ -19,7 +20,8 @@ from workers.capture.sources.stream import Stream
 def look(wanted: Wanted) -> Seen | Unseen:
     """What FFmpeg says of films and streams, and the first picture of anything else."""
     try:
-        source = open_source(wanted.source, fps=60, loop=False)
+        link = Link(open_s=wanted.timeout_s, read_s=wanted.timeout_s)
+        source = open_source(wanted.source, fps=60, loop=False, link=link, networks=networks(wanted.networks))
         if isinstance(source, Stream):
             return _stream(wanted)
         if isinstance(source, VideoFile):
