@@ -139,25 +139,32 @@ async def test_a_planned_stop_repeats_no_call_of_the_worker_that_stays(kafka_set
         assert Counter(await calls(tmp_path)) == {200: 2 * CAMERAS}
 
 
-async def test_a_worker_that_ends_says_so_and_ends_at_once_when_told_again(kafka_settings, tmp_path: Path):
+async def test_a_worker_that_ends_says_so_and_ends_within_a_second_when_told_again(kafka_settings, tmp_path: Path):
     settings = kafka_settings()
     (port,) = free_ports(1)
-    async with open_world(settings, tmp_path, latency="20") as world:
-        worker = world.worker("a", ALGO_MONITORING_PROMETHEUS_PORT=str(port))
+
+    async def says_that_it_ends() -> bool:
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            return answer.status == 503 and (await answer.json()).get("ending") == "the worker ends"
+
+    async def told_twice(worker: Worker) -> float:
+        """Seconds from the second signal to its end, in the middle of calls."""
         await worker.start()
-        await send(settings, sequence=1)
         await eventually(lambda: under_way(worker), 20, every_s=0.2)
-
         worker.send(signal.SIGTERM)
-
-        async def why_not_ready() -> bool:
-            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/readyz") as answer:
-                return answer.status == 503 and (await answer.json()).get("ending") == "the worker ends"
-
-        await eventually(why_not_ready, 5)
+        await eventually(says_that_it_ends, 5)
         assert worker.process.running
         told = time.monotonic()
         worker.send(signal.SIGTERM)
         assert await worker.process.wait(within_s=10) == TOLD_TWICE
-        assert time.monotonic() - told < 5  # 1 s is promised; a loaded machine is given more
+        took_s = time.monotonic() - told
         assert await members(settings) == 0  # else the others would wait for the session's end
+        return took_s
+
+    async with open_world(settings, tmp_path, latency="20") as world:
+        worker = world.worker("a", ALGO_MONITORING_PROMETHEUS_PORT=str(port))
+        await send(settings, sequence=1)
+        took = [await told_twice(worker)]
+        while min(took) >= 1.0 and len(took) < 3:  # on a machine so loaded that the signal itself came late
+            took.append(await told_twice(worker))
+        assert min(took) < 1.0
