@@ -39,17 +39,20 @@ class Lines:
 
     def write_soon(self, line: EventDict) -> None:
         """With others, where a loop runs that can come back for them. The line's values must not change any more."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return self.write(line)
         with self._lock:
             self._waiting.append(line)
-            if len(self._waiting) >= TOGETHER:
+            if len(self._waiting) >= TOGETHER or not self._looked_after():
                 self.flush()
-            elif self._looks is not loop:  # also where one that was to come has ended before
-                self._looks = loop
-                loop.call_later(SOON_S, self._look)
+
+    def _looked_after(self) -> bool:
+        """Whether a loop will come for those that wait."""
+        if self._looks is None or self._looks.is_closed():  # the latter: it ended before it came
+            try:
+                self._looks = asyncio.get_running_loop()
+            except RuntimeError:
+                return False
+            self._looks.call_later(SOON_S, self._look)
+        return True
 
     def flush(self) -> None:
         """Write those that wait."""

@@ -26,7 +26,7 @@ class Deadlines:
         if blocks is None:
             blocks = self._steps[step] = set()
             self._loop.call_at(step * STEP_S, self._end, step)
-        return Block(blocks)
+        return Block(self._loop, blocks)
 
     def _end(self, step: int) -> None:
         for block in self._steps.pop(step):
@@ -38,14 +38,14 @@ class Block:
     cancelled, and that becomes a ``TimeoutError`` where it leaves the block; a cancellation from elsewhere stays one.
     """
 
-    __slots__ = ("_among", "_cancelling", "_task", "expired")
+    __slots__ = ("_among", "_cancelling", "_loop", "_task", "expired")
 
-    def __init__(self, among: set[Block] | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, among: set[Block] | None = None) -> None:
         """``among``: those that end together, while it is under way."""
-        self._among, self.expired = among, False
+        self._loop, self._among, self.expired = loop, among, False
 
     def __enter__(self) -> Block:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None, "a block is of a task"
         self._task, self._cancelling = task, task.cancelling()
         if self._among is not None:

@@ -14,6 +14,7 @@ endpoint that has become slow loses a few calls to soundings, until its first sl
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections import deque
 from collections.abc import Callable, Collection
@@ -28,7 +29,9 @@ from vision_stream.llm.run import Run
 
 RECENT = 64  # answers of a key that say how long its calls take, however old they are
 KNOWN = 5  # answers before anything is made of them
-PATIENCE = 1.5  # x the longest of them. More: slots are held in vain. Less: a rare long call is taken for a lost one.
+PATIENCE = 3.0  # x their 95th percentile. More: slots are held in vain. Less: a rare long call is taken for a lost one.
+LATEST = 8  # of them that are believed at once, where the endpoint has become slower
+PATIENCE_NOW = 1.5  # x the longest of those
 LEAST_S = 2.0  # of patience. Less: a quick endpoint's hiccup costs a call.
 AGAIN_S = 1.0  # from the first sounding of a silence to the second, twice as long to each later one
 LOOK_S = 0.25  # between two looks, while calls are under way
@@ -61,7 +64,7 @@ class Silence(Generic[C]):
         if self.silent(now):
             self._lost_before = began
         self._latencies.append(now - began)
-        if PATIENCE * (now - began) > self.patience_s or math.isinf(self.patience_s):
+        if PATIENCE_NOW * (now - began) > self.patience_s or math.isinf(self.patience_s):
             self._learn()
         self.heard(now)
 
@@ -102,7 +105,9 @@ class Silence(Generic[C]):
 
     def _learn(self) -> None:
         if len(self._latencies) >= KNOWN:
-            self.patience_s = max(LEAST_S, PATIENCE * max(self._latencies))
+            recent, latest = sorted(self._latencies), list(self._latencies)[-LATEST:]
+            long_s = recent[len(recent) * 95 // 100]
+            self.patience_s = max(LEAST_S, PATIENCE * long_s, PATIENCE_NOW * max(latest))
 
 
 class Flight(Block):
@@ -111,8 +116,8 @@ class Flight(Block):
 
     __slots__ = ("lease", "run", "silence")
 
-    def __init__(self, lease: Lease, run: Run, silence: Silence[Flight]) -> None:
-        super().__init__()
+    def __init__(self, loop: asyncio.AbstractEventLoop, lease: Lease, run: Run, silence: Silence[Flight]) -> None:
+        super().__init__(loop)
         self.lease, self.run, self.silence = lease, run, silence
 
 
@@ -125,26 +130,30 @@ class Listening:
         self._under_way = 0
         self._timer: asyncio.TimerHandle | None = None
 
+    @functools.cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
     def begin(self, lease: Lease, run: Run) -> Flight:
         """It owes an ``end``."""
         silence = self._silences.get(lease.key_id)
         if silence is None:
             silence = self._silences[lease.key_id] = Silence()
-        flight, loop = Flight(lease, run, silence), asyncio.get_running_loop()
-        silence.began(flight, loop.time())
+        flight = Flight(self._loop, lease, run, silence)
+        silence.began(flight, self._loop.time())
         self._under_way += 1
         if self._timer is None:
-            self._timer = loop.call_later(LOOK_S, self._look)
+            self._timer = self._loop.call_later(LOOK_S, self._look)
         return flight
 
     def answered(self, flight: Flight) -> None:
         if flight.silence.soundings:
             _log.info("API key is heard of again", key=flight.lease.key_id)
-        flight.silence.answered(flight, asyncio.get_running_loop().time())
+        flight.silence.answered(flight, self._loop.time())
 
     def failed(self, flight: Flight, failure: CallFailed) -> None:
         if failure.kind != "timeout":  # the endpoint said something, if only that it does not listen
-            flight.silence.heard(asyncio.get_running_loop().time())
+            flight.silence.heard(self._loop.time())
 
     def end(self, flight: Flight) -> None:
         flight.silence.ended(flight)
@@ -161,9 +170,9 @@ class Listening:
 
     def _look(self) -> None:
         assert self._timer is not None
-        loop = asyncio.get_running_loop()
-        now, late = loop.time(), loop.time() - self._timer.when() > LATE_S
-        self._timer = loop.call_later(LOOK_S, self._look) if self._under_way else None
+        now = self._loop.time()
+        late = now - self._timer.when() > LATE_S
+        self._timer = self._loop.call_later(LOOK_S, self._look) if self._under_way else None
         for key_id, silence in self._silences.items():
             if late:
                 silence.heard(now)
