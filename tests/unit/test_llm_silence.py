@@ -16,7 +16,7 @@ from tests.unit.test_llm_scheduler import Pictures, assess_all
 from vision_stream.llm.cooldowns import MemoryCooldowns
 from vision_stream.llm.failures import CallFailed
 from vision_stream.llm.scheduler import LLMScheduler
-from vision_stream.llm.silence import AGAIN_S, KNOWN, LEAST_S, PATIENCE, Silence
+from vision_stream.llm.silence import AGAIN_S, KNOWN, LATEST, LEAST_S, PATIENCE, PATIENCE_NOW, RECENT, Silence
 from vision_stream.messages import Assessed, Failed, GroupAssessment
 from vision_stream.settings import LLMSettings, SchedulerSettings
 
@@ -28,13 +28,17 @@ def any_call(call: str) -> bool:
     return True
 
 
-def a_key_that_answered(*, in_s: float = USUAL_S, at: float = 0.0) -> Silence[str]:
-    """One that is known to take ``in_s`` seconds, and was heard of last ``at``."""
-    silence = Silence[str]()
-    for _ in range(KNOWN):
-        silence.began("earlier", at - in_s)
+def answers(silence: Silence[str], *latencies_s: float, at: float = 0.0) -> None:
+    for latency_s in latencies_s:
+        silence.began("earlier", at - latency_s)
         silence.answered("earlier", at)
         silence.ended("earlier")
+
+
+def a_key_that_answered(*, in_s: float = USUAL_S) -> Silence[str]:
+    """One that is known to take ``in_s`` seconds, and was heard of last at 0."""
+    silence = Silence[str]()
+    answers(silence, *[in_s] * RECENT)
     return silence
 
 
@@ -91,8 +95,17 @@ def test_a_slow_answer_teaches_patience_at_once():
     silence.began("second", 0.5)
     silence.answered("first", 12.0)
     silence.ended("first")
-    assert silence.patience_s == PATIENCE * 12.0
+    assert silence.patience_s == PATIENCE_NOW * 12.0
     assert silence.lost(14.9, any_call) == []
+
+
+def test_one_long_answer_among_many_makes_a_key_patient_for_a_while_only():
+    silence = a_key_that_answered(in_s=1.0)
+    answers(silence, 6.0)
+    assert silence.patience_s == PATIENCE_NOW * 6.0
+    answers(silence, *[1.0] * LATEST)
+    silence.lost(0.0, any_call)
+    assert silence.patience_s == PATIENCE * 1.0
 
 
 def test_a_call_that_may_not_be_made_again_sounds_nothing():
