@@ -38,12 +38,12 @@ class Judging(NamedTuple):
 @app.resource
 @asynccontextmanager
 async def judging() -> AsyncIterator[Judging]:
-    stores = app.stores.get()
+    stores, cooldowns = app.stores.get(), TableCooldowns()
     running = LLMScheduler(
         settings.llm,
         settings.kafka.scheduler,
         stores.evidence,
-        TableCooldowns(),
+        cooldowns,
         limits_dir=Path(settings.data_dir) / "limits",  # all workers of a host count together
         redis=stores.redis,  # and those of all hosts, where there is one
     )
@@ -58,6 +58,7 @@ async def judging() -> AsyncIterator[Judging]:
     finally:
         await calls.close()
         await running.close()
+        await cooldowns.close()
 
 
 @app.agent(app.input("assessment_tasks"), name="llm_scheduler")

@@ -12,7 +12,11 @@ from typing import Any
 
 from tables.rows import Rows
 from vision_stream.app import app
+from vision_stream.background import Background
+from vision_stream.delivery.changelog import owned
 from vision_stream.llm.cooldowns import Cooldown, Listeners, merge
+
+CLOSE_WITHIN_S = 1.0  # a worker ends within seconds
 
 
 class _Row(Cooldown, frozen=True, kw_only=True):
@@ -43,7 +47,13 @@ _rows = Rows(_table, _Row)
 
 
 class TableCooldowns:
-    """``llm.cooldowns.CooldownBoard`` on the table."""
+    """``llm.cooldowns.CooldownBoard`` on the table.
+
+    A call goes on when the handler that began it is broken off, so the rows that it writes are delivered by the board.
+    """
+
+    def __init__(self) -> None:
+        self._background = Background()
 
     def read(self) -> Mapping[str, Cooldown]:
         return {key_id: _rows.read(key_id) for key_id in _rows}
@@ -52,7 +62,14 @@ class TableCooldowns:
         known = _rows.read(key_id) if key_id in _rows else None
         merged = merge(known, cooldown)
         if merged != known:
-            _rows.write(key_id, _Row(**{name: getattr(merged, name) for name in Cooldown.__struct_fields__}))
+            row = _Row(**{name: getattr(merged, name) for name in Cooldown.__struct_fields__})
+            with owned(self._background, name=f"cooldown of {key_id} is delivered"):
+                _rows.write(key_id, row)
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return _listeners.add(changed)
+
+    async def close(self) -> None:
+        """What is on its way may still arrive; without the broker it is not waited for long."""
+        await self._background.settle(within_s=CLOSE_WITHIN_S)
+        await self._background.close()

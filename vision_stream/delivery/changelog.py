@@ -22,6 +22,7 @@ from faust.tables.globaltable import GlobalTable as FaustGlobalTable
 from faust.types import EventT
 from faust.types.tuples import FutureMessage
 
+from vision_stream.background import Background
 from vision_stream.delivery.tenure import Tenure
 from vision_stream.delivery.trouble import backoff, is_transient
 
@@ -33,9 +34,17 @@ class Changes:
 
     def __init__(self) -> None:
         self._sent: list[tuple[FutureMessage, partial[FutureMessage]]] = []
+        self._owned: list[asyncio.Task[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._sent)
 
     def add(self, sent: FutureMessage, again: partial[FutureMessage]) -> None:
         self._sent.append((sent, again))
+
+    def follow(self, delivery: asyncio.Task[None]) -> None:
+        """Others deliver these."""
+        self._owned.append(delivery)
 
     async def delivered(self) -> None:
         """Return when all are.
@@ -46,6 +55,9 @@ class Changes:
         waiting, self._sent = self._sent, []
         for sent, again in waiting:
             await _until_delivered(sent, again)
+        owned, self._owned = self._owned, []
+        for delivery in owned:
+            await asyncio.shield(delivery)  # a cancelled handler leaves it to its owner
 
 
 _changes: ContextVar[Changes | None] = ContextVar("changes", default=None)
@@ -60,6 +72,21 @@ def collected() -> Iterator[Changes]:
         yield changes
     finally:
         _changes.reset(token)
+
+
+@contextmanager
+def owned(background: Background, *, name: str) -> Iterator[None]:
+    """The changes of the block are delivered by ``background``, also where the running handler is broken off.
+
+    The handler waits for them as for its own.
+    """
+    with collected() as changes:
+        yield
+    if changes:
+        delivery = background.spawn(changes.delivered(), name=name)
+        handlers = _changes.get()
+        if handlers is not None:
+            handlers.follow(delivery)
 
 
 async def _until_delivered(sent: FutureMessage, again: partial[FutureMessage]) -> None:
