@@ -45,6 +45,24 @@ async def test_a_camera_is_added_stopped_started_and_removed(browser):
         await expect(page.get_by_role("article", name="North").get_by_role("button", name="Remove")).to_have_count(0)
 
 
+@pytest.mark.parametrize(("width", "lines"), [(1400, 1), (390, 4)], ids=["desk", "phone"])
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+async def test_the_form_stands_in_line_with_the_cards_and_within_the_page(browser, width: int, lines: int, locale: str):
+    async with (
+        a_gateway(keeper=MemoryCommands(), cameras=[NORTH]) as gateway,
+        a_page(browser, gateway.url, width=width, locale=locale) as page,
+    ):
+        await page.locator(".add-camera summary").click()
+        form, card = page.locator(".add-camera form"), page.get_by_role("article", name="North")
+
+        left_of_form, left_of_card = [await box.evaluate("e => e.getBoundingClientRect().left") for box in (form, card)]
+        rows = await form.locator("input, button").evaluate_all("all => all.map(e => e.getBoundingClientRect().bottom)")
+
+        assert left_of_form == left_of_card
+        assert len({round(bottom / 10) for bottom in rows}) == lines
+        assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
 async def test_without_the_setting_nothing_of_it_is_shown(browser):
     async with a_gateway(cameras=[NORTH]) as gateway, a_page(browser, gateway.url, locale="zh-CN") as page:
         await expect(page.get_by_role("article", name="North")).to_be_visible()
