@@ -1,7 +1,7 @@
 """The limits of a key for which none are configured, learned from its refusals.
 
 What the endpoint says of itself in its headers is believed (``told_limits``), of which ``share`` is ours. Where it says
-nothing, calls begin few and evenly spaced, and are a quarter more each second. A 429 means that the provider's window
+nothing, calls begin few and evenly spaced, and are an eighth more each second. A 429 means that the provider's window
 was full, and what we had sent in it is its limit: that of a second where it says to come back within that, else that
 of a minute. A limit that is refused again shrinks; one that was full and unrefused for a while grows by a step, because
 limits are raised too, but not above what was told. What was learned is kept in a file (``kept_limits``), so that a
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from vision_stream.llm.pool import PooledKey
     from vision_stream.llm.told_limits import SaidLimit
 
-START = 8  # calls in the first second. More: more 429s at first. Fewer: a free endpoint is found out later.
-FASTER = 1.25  # x the calls of the second before. More: more are out when the first is refused, and are refused too.
+# Calls in the first second, and x the calls of the second before. More: more are out when the first is refused, and are
+# refused too; so many are one call of 100, and a percent from there on. Less: a free endpoint is found out later.
+START, FASTER = 4, 1.12
 SLICES = 64  # of a second at most: one call in each, so that few are out before the first refusal is heard
 MOST = 4096  # calls a second: beyond, nothing is limited
 SHRINK = 0.95  # of a limit is left that was refused although it held
