@@ -15,7 +15,6 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,9 +234,11 @@ class LLMScheduler:
         return await self._judge(run, prompt_for(run.task, picture))
 
     async def _picture(self, run: Run) -> bytes | None:
-        stored = isinstance(run.task.group.evidence, StoredEvidence)  # else there is nothing to wait for
-        async with asyncio.timeout(run.left()) if stored else nullcontext():
-            return await picture_of(run.task, self._evidence, required=self._llm.require_picture)
+        picture = picture_of(run.task, self._evidence, required=self._llm.require_picture)
+        if not isinstance(run.task.group.evidence, StoredEvidence):
+            return await picture  # there is nothing to wait for
+        async with asyncio.timeout(run.left()):
+            return await picture
 
     def _without_keys(self, run: Run) -> GroupAssessment:
         if not self._said_no_keys:
