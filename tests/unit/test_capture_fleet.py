@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from tests.films import ColourDetector, two_cars_driving, write_film
 from tests.waiting import eventually
 from vision_stream.config import load_with_places
+from vision_stream.errors import ConfigError
 from vision_stream.messages import CAMERA_REMOVED, CameraStatus, Detection, StoredEvidence
 from vision_stream.settings import CameraSettings, Settings
 from vision_stream.stores.evidence import MemoryEvidence
@@ -167,9 +168,32 @@ async def test_a_source_that_is_none_leaves_the_camera_as_it_was_and_is_said(yar
 async def test_a_new_camera_whose_source_is_none_has_a_state_that_says_why(yard: Yard):
     await yard.fleet.apply([yard.camera("north", "no/such/film.avi")])
 
-    (said,) = yard.statuses
+    (said,) = await eventually(lambda: yard.statuses)
     assert (said.camera_id, said.state) == ("north", "disabled")
     assert "no/such/film.avi" in said.reason
+
+
+async def test_a_camera_that_cannot_be_watched_is_told_of_as_long_as_that_is_so():
+    told: list[str] = []
+
+    async def refused(camera: CameraSettings, why: str) -> None:
+        told.append(f"{camera.id} begins")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append(f"{camera.id} ends")
+
+    def hire(camera: CameraSettings) -> CaptureWorker:
+        raise ConfigError("no such film")
+
+    north, south = (CameraSettings.model_validate({"id": name, "source": "0"}) for name in ("north", "south"))
+    fleet = Fleet(hire, refused)
+    await fleet.apply([north, south])
+    await eventually(lambda: len(told) == 2)
+    await fleet.apply([south])  # as it was: it is not told of anew, which would make it news
+    await eventually(lambda: told[2:] == ["north ends"])
+    await fleet.close()
+    assert told[2:] == ["north ends", "south ends"]
 
 
 async def test_a_lone_camera_that_breaks_off_is_logged(yard: Yard, tmp_path: Path):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from vision_stream.messages import CameraStatus, Detection
-from workers.capture.status import StatusTeller
+from workers.capture.status import StatusTeller, tell_refused
 
 
 class Told:
@@ -52,3 +56,19 @@ async def test_a_repeated_status_says_the_latest_reason_and_since_when_still():
     await told.teller.repeat()
     assert told.rows[-1] == ("stalled", "no frames for 10 s", 110.0)
     assert told.statuses[-1].at == 125.0
+
+
+async def test_a_camera_that_cannot_be_watched_is_told_again_for_who_comes_later_and_since_when_it_is_so():
+    listener = Told()
+
+    async def sleep(seconds: float) -> None:
+        if len(listener.statuses) == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await tell_refused("gate", listener, "no such film", sleep=sleep)
+
+    assert [(each.state, each.reason) for each in listener.statuses] == [
+        ("disabled", "cannot be watched as configured: no such film")
+    ] * 3
+    assert len({each.since for each in listener.statuses}) == 1

@@ -6,8 +6,9 @@ One camera that breaks off, or cannot be started, does not end the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -23,7 +24,8 @@ _log = structlog.get_logger(__name__)
 STOP_S = 10.0  # a camera's end: above the 5 s in which its worker ends what it does beside its frames
 
 
-Refused = Callable[[CameraSettings, str], Awaitable[None]]  # a camera that nobody watches, and why
+# Tells of a camera that nobody watches, and why, until cancelled.
+Refused = Callable[[CameraSettings, str], Coroutine[Any, Any, None]]
 
 
 async def _say_nothing(camera: CameraSettings, why: str, /) -> None: ...
@@ -36,6 +38,13 @@ class _Running:
     task: asyncio.Task[None]
 
 
+@dataclass(frozen=True)
+class _Refused:
+    camera: CameraSettings
+    why: str
+    telling: asyncio.Task[None]
+
+
 class Fleet:
     """Of one event loop. ``apply`` says which cameras there should be; ``close`` ends them all."""
 
@@ -43,11 +52,12 @@ class Fleet:
         """
         Args:
             hire: makes a camera's worker, and raises ConfigError where its source is none.
-            refused: is awaited where a camera that is added cannot be watched therefore.
+            refused: runs as long as a camera that is added cannot be watched therefore.
         """
         self._hire = hire
         self._refused = refused
         self._running: dict[str, _Running] = {}
+        self._unwatched: dict[str, _Refused] = {}
         self._tasks = Background()
         self._changing = False
         self._moved = asyncio.Event()  # a camera has ended, or the cameras are others now
@@ -71,6 +81,8 @@ class Fleet:
         wanted = {camera.id: camera for camera in cameras}
         gone = [known for known in self._running if known not in wanted]
         new = [each for each in wanted.values() if (run := self._running.get(each.id)) is None or run.camera != each]
+        for camera_id in self._unwatched.keys() - wanted.keys():
+            self._unwatched.pop(camera_id).telling.cancel()
         self._changing = True
         try:
             done = await asyncio.gather(  # one that is slow to stop, or fails, does not hold up the others
@@ -125,12 +137,23 @@ class Fleet:
         except ConfigError as error:
             _log.error("camera cannot be watched as configured; it stays as it was", camera=camera.id, why=str(error))
             if known is None:
-                await self._refused(camera, str(error))
+                self._refuse(camera, str(error))
             return
+        if (refused := self._unwatched.pop(camera.id, None)) is not None:
+            refused.telling.cancel()
         if known is not None:
             await _stopped(known, "the camera starts again as it is configured now")
         self._launch(camera, worker)
         _log.info("camera added" if known is None else "camera changed", camera=camera.id)
+
+    def _refuse(self, camera: CameraSettings, why: str) -> None:
+        before = self._unwatched.get(camera.id)
+        if before is not None and (before.camera, before.why) == (camera, why):
+            return  # it is told of, with since when
+        if before is not None:
+            before.telling.cancel()
+        telling = self._tasks.spawn(self._refused(camera, why), name=f"camera {camera.id} cannot be watched")
+        self._unwatched[camera.id] = _Refused(camera, why, telling)
 
 
 async def _stopped(running: _Running, reason: str | None) -> None:

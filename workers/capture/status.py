@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -15,9 +16,15 @@ _log = structlog.get_logger(__name__)
 REPEAT_S = 15.0  # so that whoever starts listening later learns it, and a killed worker's silence is noticed
 
 
-async def tell_refused(camera_id: str, sink: Sink, why: str) -> None:
-    """Tell of a camera that has no worker, which would."""
-    await StatusTeller(camera_id, sink).change("disabled", f"cannot be watched as configured: {why}")
+async def tell_refused(
+    camera_id: str, sink: Sink, why: str, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Tell of a camera that has no worker, which would, again and again until cancelled."""
+    teller = StatusTeller(camera_id, sink)
+    await teller.change("disabled", f"cannot be watched as configured: {why}")
+    while True:
+        await sleep(REPEAT_S)
+        await teller.repeat()
 
 
 class StatusTeller:
