@@ -154,6 +154,20 @@ async def test_one_worker_probes_a_cooled_key_and_the_key_rests_for_all_when_tha
         assert time.monotonic() - failed_at >= 0.45
 
 
+async def test_a_cooled_key_is_probed_also_while_another_without_limits_answers(redis_url):
+    async with callers(2, redis_url, PooledKey(id="cooled"), PooledKey(id="well")) as (one, other):
+        for caller in (one, other):
+            caller.pool.cool_until("cooled", time.monotonic() - 0.01, 1, "", now=time.monotonic() - 1.0)
+        soon = asyncio.get_running_loop().time() + 5
+        leases = [await caller.room.lease(50, soon) for caller in (one, one, other, other)]
+        assert [(lease.key_id, lease.probe) for lease in leases if lease] == [
+            ("cooled", True),
+            ("well", False),
+            ("well", False),  # of the other worker, as one probe is all
+            ("well", False),
+        ]
+
+
 async def test_without_redis_each_worker_has_its_share_of_the_calls_under_way():
     key = PooledKey(id="k", max_concurrent=4)
     async with a_caller("redis://127.0.0.1:1/0", key, share=0.5) as caller:

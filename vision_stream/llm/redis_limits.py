@@ -233,11 +233,21 @@ class RedisLimits:
         None: none has, and their ``hold_until`` says when to ask again; or Redis is lost.
         """
         asked: list[tuple[KeyState, RemoteLimits, tuple[Kind, ...]]] = []
+        unlimited = None
         for key in keys:
             kinds = key.limits.kinds_for(key) if isinstance(key.limits, RemoteLimits) else ()
             if not kinds or not isinstance(key.limits, RemoteLimits):  # not limited, or by what it learned itself
-                return key, key.limits.reserve(time.monotonic(), tokens) or (), None
+                unlimited = key
+                break
             asked.append((key, key.limits, kinds))
+        granted = await self._reserve_one(asked, tokens) if asked else None
+        if granted is not None or unlimited is None:
+            return granted
+        return unlimited, unlimited.limits.reserve(time.monotonic(), tokens) or (), None
+
+    async def _reserve_one(
+        self, asked: Sequence[tuple[KeyState, RemoteLimits, tuple[Kind, ...]]], tokens: int
+    ) -> tuple[KeyState, Slots, Seat | None] | None:
         call_id = self.new_id()
         arguments = [part for _, limits, kinds in asked for part in limits.arguments(kinds)]
         answer = await self._ask(arguments, tokens, call_id)
