@@ -15,7 +15,7 @@ import faust
 import structlog
 from faust.exceptions import AlreadyConfiguredWarning
 
-from vision_stream import ending, garbage, live, logs, metrics, topics, tracing
+from vision_stream import ending, garbage, heap, live, logs, metrics, topics, tracing
 from vision_stream.errors import STUCK, ConfigError, VisionStreamError
 from vision_stream.probes import probes
 from vision_stream.watchdog import Guard
@@ -98,6 +98,7 @@ class Worker(faust.Worker):
     async def on_first_start(self) -> None:
         await super().on_first_start()
         garbage.settle()
+        heap.keep_small()
         self.add_future(metrics.beat("worker"))
         self.add_future(live.follow_sighup(self._app.settings))
         probes.require("faust", self._why_not_ready)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from vision_stream import ending, live, logs, metrics, tracing
+from vision_stream import ending, heap, live, logs, metrics, tracing
 from vision_stream.background import Background
 from vision_stream.config import Loaded, load
 from vision_stream.errors import ConfigError
@@ -49,6 +49,7 @@ async def serve(
         )
     tracing.start(settings.monitoring.tracing, "vision-stream-gateway")
     metrics.count_tasks("gateway")
+    heap.keep_small()
     hub, readiness, stores = Hub(), Readiness(), open_stores(settings)
     roster = Roster(settings.cameras.cameras, hub)
     desk = await _desk(settings, roster) if settings.gateway.camera_control else None
