@@ -1,4 +1,5 @@
-"""F1 to F5 in turn. Worker ``a`` is hurt by F2 alone, so that one has lives long enough for a slope.
+"""F1 to F5 in turn. Worker ``a`` is hurt by the first F2 alone, so that one lives long enough for a slope, through all
+the recoveries that the others' ends bring it.
 
 Each returns when its fault is over: what ended has been started anew, and may not be ready yet. What it returns is
 epoch seconds, from which its recovery counts.
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from tests.soak.stage import Stage
 from vision_stream.errors import VisionStreamError
 
+WORKERS = ("a", "b", "d")  # and ``c``, which comes and goes
 STORM_CHANGES, STORM_EVERY_S = 6, 5.0
 ZOMBIE_S = 10.0  # beyond the session's end
 
@@ -31,10 +33,12 @@ async def kill_one(stage: Stage) -> float:
 
 
 async def kill_all(stage: Stage) -> float:
-    with _unwatched(stage, "a", "b"):
-        for name in ("a", "b"):
+    names = WORKERS[1:] if stage.all_were_killed else WORKERS
+    stage.all_were_killed = True
+    with _unwatched(stage, *names):
+        for name in names:
             stage.workers[name].kill()
-        for name in ("a", "b"):
+        for name in names:
             await stage.start(name, until_ready=False)
     return time.time()
 
@@ -70,9 +74,9 @@ async def zombie(stage: Stage) -> float:
 
 
 FAULTS: dict[str, tuple[str, float, Callable[[Stage], Awaitable[float]]]] = {  # title, recovery asked in seconds
-    "F1": ("SIGKILL of one of two workers", 10, kill_one),
-    "F2": ("SIGKILL of both workers at once", 10, kill_all),
-    "F3": ("SIGTERM of one of two workers", 3, stop_one),
+    "F1": ("SIGKILL of one of three workers", 10, kill_one),
+    "F2": ("SIGKILL of all three at once; from the second time on of two", 10, kill_all),
+    "F3": ("SIGTERM of one of three workers", 3, stop_one),
     "F4": ("a worker added or removed every 5 s, 6 times", 10, rebalance_storm),
     "F5": ("SIGSTOP of a worker past its session, then SIGCONT", 10, zombie),
 }

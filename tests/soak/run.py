@@ -16,7 +16,7 @@ import psutil
 from tests.faults.harness.world import ROOT
 from tests.soak import samples
 from tests.soak.auditing import audit
-from tests.soak.faults import FAULTS, Misbehaved
+from tests.soak.faults import FAULTS, WORKERS, Misbehaved
 from tests.soak.journal import Journal
 from tests.soak.ledger import Ledger
 from tests.soak.stage import Stage, open_stage
@@ -49,8 +49,8 @@ async def soak(plan: Plan, directory: Path) -> None:
     try:
         journal.write("began", **vars(plan), commit=_commit(), machine=_machine())
         async with open_stage(directory, journal) as stage:
-            await asyncio.gather(stage.start("a"), stage.start("b"))
-            stage.watched = {"a", "b"}
+            await asyncio.gather(*(stage.start(name) for name in WORKERS))
+            stage.watched = set(WORKERS)
             await _Run(plan, stage, journal).run()
     finally:
         journal.close()

@@ -46,6 +46,7 @@ class Stage:
     metrics_ports: dict[str, int] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
     watched: set[str] = field(default_factory=set)  # workers that are started again when they end
+    all_were_killed: bool = False  # at once; once is enough for the one whose memory is judged
 
     def worker(self, name: str) -> Worker:
         """A worker that does not run yet."""

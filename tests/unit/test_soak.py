@@ -221,7 +221,7 @@ def moved_apart(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("run", "said"),
-    [({}, []), ({"growth_mb_h": 3.0}, ["grows by 3.00 MB/h"] * 3), ({"lost": 2}, ["2 lost"])],
+    [({}, []), ({"growth_mb_h": 3.0}, ["grows by 3.00 MB/h"] * 2), ({"lost": 2}, ["2 lost"])],
     ids=["sound", "growing", "losing"],
 )
 def test_the_verdict_names_what_is_wrong(tmp_path, run, said):
