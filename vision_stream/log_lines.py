@@ -1,8 +1,8 @@
 """Log lines on their way to stderr: each at once, but those that are said often, which go together.
 
 A system call a line, and waking who reads it, costs a busy process more than all else of a line. So what is said once
-a call waits for others, at most ``SOON_S`` and until any other line is said: order stays, and the end of a process by
-``SIGKILL`` loses no more than that.
+a call waits for others, at most ``SOON_S`` and until another line of ours is said: our order stays, and a process that
+is killed, or ends without its exit handlers, loses no more than that.
 """
 
 from __future__ import annotations
