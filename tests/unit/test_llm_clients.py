@@ -89,7 +89,7 @@ async def test_a_call_ends_at_its_timeout_whatever_the_other_side_does(client, s
     simulator.fault(fault)
     began = time.monotonic()
     assert (await failure_of(client, key, timeout_s=0.3)).kind == "timeout"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5  # the other side would go on for longer; a busy machine is late by seconds
 
 
 @pytest.mark.parametrize(("said", "seconds"), [(None, None), ("3", 3.0), ("date", 2.0)])
