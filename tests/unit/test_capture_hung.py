@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.films import ColourDetector
 from tests.waiting import eventually
 from workers.capture.detectors.objects import Objects
-from workers.capture.hung import LOOKS, Watched, until_hung
+from workers.capture.hung import FIRST, LOOKS, Watched, until_hung
 from workers.capture.sources.base import Picture
 
 BLACK = np.zeros((4, 4, 3), np.uint8)
@@ -51,12 +51,39 @@ class Steps:
         await eventually(lambda: len(self.asked) >= wanted)
 
 
+def warm(stuck: Stuck) -> Watched:
+    """Has looked once."""
+    detector = Watched(stuck)
+    stuck.released.set()
+    detector.detect(BLACK)
+    stuck.released.clear()
+    return detector
+
+
+async def test_the_first_look_may_take_longer_as_it_loads_what_the_others_need():
+    stuck = Stuck()
+    detector, steps = Watched(stuck), Steps()
+    hung = asyncio.ensure_future(until_hung(detector, after_s=30.0, sleep=steps.sleep))
+    await eventually(lambda: bool(steps.asked))
+    looking = asyncio.ensure_future(asyncio.to_thread(detector.detect, BLACK))
+    await eventually(lambda: len(detector.running) == 1)
+    try:
+        await steps.pass_(FIRST * LOOKS - 1)
+        assert not hung.done()
+        steps.due.release()
+        async with asyncio.timeout(5):
+            await hung
+    finally:
+        stuck.released.set()
+        await looking
+
+
 @pytest.mark.parametrize(
     "call", [lambda d: d.detect(BLACK), lambda d: d.detect_batch([BLACK, BLACK])], ids=["one", "batch"]
 )
 async def test_a_look_that_does_not_end_is_told_after_the_whole_time_with_where_it_stands(call):
     stuck = Stuck()
-    detector, steps = Watched(stuck), Steps()
+    detector, steps = warm(stuck), Steps()
     with capture_logs() as lines:
         hung = asyncio.ensure_future(until_hung(detector, after_s=30.0, sleep=steps.sleep))
         await eventually(lambda: bool(steps.asked))
@@ -79,7 +106,7 @@ async def test_a_look_that_does_not_end_is_told_after_the_whole_time_with_where_
 
 async def test_looks_that_end_are_no_hang_however_many_follow_each_other():
     stuck = Stuck()
-    detector, steps = Watched(stuck), Steps()
+    detector, steps = warm(stuck), Steps()
     hung = asyncio.ensure_future(until_hung(detector, after_s=30.0, sleep=steps.sleep))
     await eventually(lambda: bool(steps.asked))
     for _ in range(3 * LOOKS):

@@ -21,6 +21,8 @@ LOOKS = (
     15  # in the time that ends a process; each counts for its share of it alone, so that a frozen process counts none
 )
 
+FIRST = 10  # x that time for the first look: torch loads a good part of itself then, and a GPU builds its kernels
+
 _log = structlog.get_logger(__name__)
 
 
@@ -31,6 +33,7 @@ class Watched:
         self._detector = detector
         self._numbers = itertools.count()
         self._running: set[int] = set()
+        self.warm = False  # one look has come back
         self.name = detector.name
         self.labels = detector.labels
         self.batching = detector.batching
@@ -54,6 +57,7 @@ class Watched:
         self._running.add(number)
         try:
             yield
+            self.warm = True
         finally:
             self._running.discard(number)
 
@@ -61,9 +65,10 @@ class Watched:
 async def until_hung(
     detector: Watched, *, after_s: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Return when a call of the detector has not returned for ``after_s`` seconds; logs where all threads stand."""
+    """Return when a call of the detector has not returned for ``after_s`` seconds, the first one for ``FIRST`` times as
+    long; logs where all threads stand."""
     looks: Counter[int] = Counter()
-    while not any(seen >= LOOKS for seen in looks.values()):
+    while not any(seen >= LOOKS * (1 if detector.warm else FIRST) for seen in looks.values()):
         await sleep(after_s / LOOKS)
         looks = Counter({call: looks[call] + 1 for call in detector.running})
     _log.critical(
