@@ -17,10 +17,8 @@ from workers.capture.detectors import Detector
 from workers.capture.detectors.objects import Objects
 from workers.capture.sources.base import Picture
 
-LOOKS = (
-    15  # in the time that ends a process; each counts for its share of it alone, so that a frozen process counts none
-)
-
+# In the time that ends a process; each counts for its share of it alone, so that a frozen process counts none.
+LOOKS = 15
 FIRST = 10  # x that time for the first look: torch loads a good part of itself then, and a GPU builds its kernels
 
 _log = structlog.get_logger(__name__)
