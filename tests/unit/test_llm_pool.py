@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from collections import Counter
 
 import pytest
@@ -51,7 +53,7 @@ def test_a_cancelled_probe_leaves_the_probing_to_the_next():
 def test_cooldowns_grow_with_failures_in_a_row_up_to_the_longest_and_start_again_after_an_answer():
     pool, now, lengths = a_pool(min_cooldown=5.0, max_cooldown=60.0), 0.0, []
     for _ in range(5):
-        pool.report_failed(take(pool, now), now)
+        pool.report_rate_limited(take(pool, now), now)
         until = pool.acquire(now)
         assert isinstance(until, WaitUntil)
         lengths.append(until.at - now)
@@ -60,6 +62,33 @@ def test_cooldowns_grow_with_failures_in_a_row_up_to_the_longest_and_start_again
     pool.report_answered(take(pool, now), now)
     pool.report_failed(take(pool, now), now)
     assert pool.acquire(now) == WaitUntil(now + 5.0)
+
+
+def test_a_key_that_fails_while_another_is_well_cools_for_longer_each_time():
+    pool, now, lengths = a_pool("good", "bad", min_cooldown=5.0, max_cooldown=60.0), 0.0, []
+    for _ in range(5):
+        bad = next(lease for lease in (take(pool, now), take(pool, now)) if lease.key_id == "bad")
+        pool.report_failed(bad, now)
+        lengths.append(pool.status("bad", now).cooling_for_s)
+        now += lengths[-1]
+    assert lengths == [5.0, 15.0, 45.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize("keys", [1, 2, 4, 8, 20])
+def test_while_no_key_is_well_one_is_probed_every_few_seconds_however_long_that_lasts(keys: int):
+    pool = a_pool(*(f"key-{n:03}" for n in range(keys)), uniform=random.Random(7).uniform)
+    now, probes = 0.0, []
+    while now < 3600:
+        lease = pool.acquire(now)
+        if isinstance(lease, Lease):
+            probes.append(now)
+            pool.report_failed(lease, now)
+        else:
+            assert isinstance(lease, WaitUntil)
+            now = lease.at
+    gaps = sorted(later - earlier for earlier, later in itertools.pairwise(probes))
+    assert gaps[int(0.95 * len(gaps))] <= 5.0  # asked of a recovery; an endpoint that is back is seen by then
+    assert len(probes) <= 3600  # one a second at most: it is not battered
 
 
 def test_fifty_calls_in_flight_that_fail_together_are_one_failure():
@@ -107,7 +136,7 @@ def test_a_key_with_older_failures_is_not_forgiven_them():
     pool.report_failed(take(pool), now=0.0)
     pool.report_failed(take(pool, now=5.0), now=5.0)
     pool.forgive("key-001")
-    assert pool.acquire(now=5.1) == WaitUntil(at=20.0)
+    assert pool.acquire(now=5.1) == WaitUntil(at=10.0)
 
 
 def test_a_refused_key_is_disabled_and_that_is_news_once():

@@ -136,6 +136,10 @@ class KeyState:
         """Neither disabled nor cooling; a key that merely waits for room in its limits is usable."""
         return not self.disabled and (self.at_limit or self.cooling_until <= now)
 
+    def well(self, now: float) -> bool:
+        """Usable, and not waiting to be probed."""
+        return self.usable(now) and not self.needs_probe
+
     def cool(self, *, now: float, until: float, reason: str, at_limit: bool = False) -> None:
         self.cooling_until, self.cooled_at = until, now
         self.at_limit = at_limit

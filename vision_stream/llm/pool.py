@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vision_stream.llm.seats import Seat
 
 QUICK_TRIES = 3  # keys that the quick way looks at. More: each costs a microsecond, before all are looked at anyway.
+PROBED_EVERY_S = 2.0  # while all keys fail. More: an endpoint that is back waits to be seen. Less: it is battered.
 MAX_RETRY_AFTER_S = 86_400.0  # A provider may say "tomorrow". Larger: one broken header rests a key for ever.
 
 
@@ -273,8 +274,18 @@ class KeyPool:
         lease.leave(now, well=True)
 
     def report_failed(self, lease: Lease, now: float, reason: str = "") -> None:
-        """A server error, a timeout or a broken connection: the key cools, longer each time in a row."""
-        self._cool(lease, now, 0.0, reason)
+        """A server error, a timeout or a broken connection: the key cools, longer each time in a row.
+
+        Where no key is well, only so long that one of them is probed about every ``PROBED_EVERY_S``: nothing else would
+        show that an endpoint is back.
+        """
+        self._cool(lease, now, 0.0, reason, most=self._longest(self._of(lease), now))
+
+    def _longest(self, key: KeyState, now: float) -> float:
+        if any(other.well(now) for other in self._in_order if other is not key):
+            return self._max_cooldown
+        enabled = sum(not other.disabled for other in self._in_order)
+        return min(self._max_cooldown, max(self._min_cooldown, PROBED_EVERY_S * enabled))
 
     def report_rate_limited(
         self, lease: Lease, now: float, retry_after: float | None = None, reason: str = "rate limited"
@@ -291,7 +302,7 @@ class KeyPool:
         lease.leave(now, rests_until=now + self._max_cooldown)  # all will have heard of it by then
         return key.disable(reason)
 
-    def _cool(self, lease: Lease, now: float, floor: float, reason: str) -> None:
+    def _cool(self, lease: Lease, now: float, floor: float, reason: str, most: float | None = None) -> None:
         key = self._of(lease)
         key.end(lease, now)
         key.success.add(False, now)
@@ -299,18 +310,20 @@ class KeyPool:
             # One of many in flight when the key began to cool: not one more failure in a row.
             key.cooling_until = max(key.cooling_until, now + floor)
         else:
-            cooldown = self._cooldown(key, floor)
+            cooldown = self._cooldown(key, floor, self._max_cooldown if most is None else most)
             at_limit = not key.failures and floor > 0 and key.limits.explains(cooldown)
             key.cool(now=now, until=now + cooldown, reason=reason, at_limit=at_limit)
             key.cooldowns += 1
             key.failures += 1
         lease.leave(now, rests_until=key.cooling_until)
 
-    def _cooldown(self, key: KeyState, floor: float) -> float:
+    def _cooldown(self, key: KeyState, floor: float, most: float) -> float:
         """Seconds: as the provider says, doubled with each failure in a row, else with decorrelated jitter."""
         if floor > 0:
             return max(floor, min(floor * 2 ** min(key.failures, 16), self._max_cooldown))
         grown = self._uniform(self._min_cooldown, 3 * key.last_cooldown) if key.last_cooldown else self._min_cooldown
+        if most < min(grown, self._max_cooldown):
+            grown = self._uniform(self._min_cooldown, most)  # not just ``most``, or all keys would be probed together
         key.last_cooldown = min(grown, self._max_cooldown)
         return key.last_cooldown
 
