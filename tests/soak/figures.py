@@ -9,8 +9,7 @@ import numpy as np
 
 MB_A_HOUR = 1.0  # the most that the memory of a process may grow
 LEAST_S = 300.0  # of a life behind its warm-up; a shorter one says nothing of a slope
-# Of a life from so long on the first half is warm-up: what is bounded, as a camera's 100 alerts, has filled by then.
-LONG_S = 3600.0
+LONG_S = 3600.0  # A life from so long on has a warm-up that is a share of it.
 TOLERATED = 0.05  # of a level, or ``TOLERATED_COUNT``: connections and descriptors come and go
 TOLERATED_COUNT = 5.0
 
@@ -37,14 +36,22 @@ class Level:
         return self.late - self.early <= max(TOLERATED_COUNT, TOLERATED * self.early)
 
 
-def slope(lives: Iterable[Sequence[Point]], *, warm_up_s: float, least_s: float = LEAST_S) -> Slope | None:
+def slope(
+    lives: Iterable[Sequence[Point]], *, warm_up_s: float, least_s: float = LEAST_S, long_warm_up: float = 0.5
+) -> Slope | None:
     """Theil and Sen's: the median of the slopes between all pairs of points of the same life. None: no life is long
     enough.
+
+    ``long_warm_up``: share of a long life after which what is bounded has filled.
 
     >>> slope([[(0.0, 9.0), (600.0, 9.5), (1200.0, 10.0), (1800.0, 10.5), (1860.0, 90.0)]], warm_up_s=0).per_h
     3.0
     """
-    settled = [_behind(life, max(warm_up_s, _span(life) / 2 if _span(life) >= LONG_S else 0)) for life in lives if life]
+    settled = [
+        _behind(life, max(warm_up_s, long_warm_up * _span(life) if _span(life) >= LONG_S else 0))
+        for life in lives
+        if life
+    ]
     fitted = [life for life in settled if life and _span(life) >= least_s]
     if not fitted:
         return None
