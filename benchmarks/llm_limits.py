@@ -156,7 +156,11 @@ async def combination(options: argparse.Namespace, processes: int, load: float) 
         schedulers = [_started(stack, command) for _ in range(processes)]
         for scheduler in schedulers:
             assert await asyncio.to_thread(_line, scheduler) == "ready"
-        outputs = await asyncio.gather(*(asyncio.to_thread(s.communicate, "go\n") for s in schedulers))
+        for scheduler in schedulers:  # before any is waited for: there may be more of them than threads to wait in
+            assert scheduler.stdin is not None
+            scheduler.stdin.write("go\n")
+            scheduler.stdin.flush()
+        outputs = [await asyncio.to_thread(scheduler.communicate) for scheduler in schedulers]
         await asyncio.to_thread(server.communicate, "")
         calls = [json.loads(line) for line in (Path(directory) / "calls.jsonl").read_text().splitlines()]
         outcomes = sum((Counter(json.loads(output.splitlines()[-1])) for output, _ in outputs), Counter[str]())
