@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -60,22 +61,38 @@ def warm(stuck: Stuck) -> Watched:
     return detector
 
 
-async def test_the_first_look_may_take_longer_as_it_loads_what_the_others_need():
-    stuck = Stuck()
-    detector, steps = Watched(stuck), Steps()
+@asynccontextmanager
+async def a_look_that_hangs(
+    stuck: Stuck, detector: Watched, steps: Steps, call: Callable[[Watched], object]
+) -> AsyncIterator[asyncio.Future[None]]:
+    """From when it began; what is yielded ends when that is told."""
     hung = asyncio.ensure_future(until_hung(detector, after_s=30.0, sleep=steps.sleep))
     await eventually(lambda: bool(steps.asked))
-    looking = asyncio.ensure_future(asyncio.to_thread(detector.detect, BLACK))
+    looking = asyncio.ensure_future(asyncio.to_thread(call, detector))
     await eventually(lambda: len(detector.running) == 1)
     try:
-        await steps.pass_(FIRST * LOOKS - 1)
-        assert not hung.done()
-        steps.due.release()
-        async with asyncio.timeout(5):
-            await hung
+        yield hung
     finally:
         stuck.released.set()
         await looking
+
+
+async def told_after(steps: Steps, looks: int, hung: asyncio.Future[None]) -> None:
+    """Not before, and with the last of them."""
+    await steps.pass_(looks - 1)
+    assert not hung.done()
+    steps.due.release()
+    async with asyncio.timeout(5):
+        await hung
+
+
+async def test_the_first_look_may_take_longer_as_it_loads_what_the_others_need():
+    stuck = Stuck()
+    detector, steps = Watched(stuck), Steps()
+    with capture_logs() as lines:
+        async with a_look_that_hangs(stuck, detector, steps, lambda d: d.detect(BLACK)) as hung:
+            await told_after(steps, FIRST * LOOKS, hung)
+    assert lines[0]["for_s"] == pytest.approx(FIRST * 30.0)
 
 
 @pytest.mark.parametrize(
@@ -85,21 +102,11 @@ async def test_a_look_that_does_not_end_is_told_after_the_whole_time_with_where_
     stuck = Stuck()
     detector, steps = warm(stuck), Steps()
     with capture_logs() as lines:
-        hung = asyncio.ensure_future(until_hung(detector, after_s=30.0, sleep=steps.sleep))
-        await eventually(lambda: bool(steps.asked))
-        looking = asyncio.ensure_future(asyncio.to_thread(call, detector))
-        await eventually(lambda: len(detector.running) == 1)
-        try:
-            await steps.pass_(LOOKS - 1)
-            assert not hung.done()
-            steps.due.release()
-            async with asyncio.timeout(5):
-                await hung
-        finally:
-            stuck.released.set()
-            await looking
+        async with a_look_that_hangs(stuck, detector, steps, call) as hung:
+            await told_after(steps, LOOKS, hung)
     assert sum(steps.asked) == pytest.approx(30.0)
     assert lines[0]["event"] == "the detector hangs: the process ends"
+    assert lines[0]["for_s"] == pytest.approx(30.0)
     assert any("self.released.wait" in line.get("stack", "") for line in lines)
     assert detector.running == frozenset()
 

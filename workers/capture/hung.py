@@ -66,13 +66,13 @@ async def until_hung(
     """Return when a call of the detector has not returned for ``after_s`` seconds, the first one for ``FIRST`` times as
     long; logs where all threads stand."""
     looks: Counter[int] = Counter()
-    while not any(seen >= LOOKS * (1 if detector.warm else FIRST) for seen in looks.values()):
+    while max(looks.values(), default=0) < (limit := LOOKS if detector.warm else FIRST * LOOKS):
         await sleep(after_s / LOOKS)
         looks = Counter({call: looks[call] + 1 for call in detector.running})
     _log.critical(
         "the detector hangs: the process ends",
         model=detector.name,
-        for_s=after_s,
+        for_s=after_s * limit / LOOKS,
         exit_code=STUCK,
         error_id="VS-603",
     )
