@@ -13,6 +13,7 @@ import platform
 import struct
 import sys
 
+CONFINING = "Linux 6.7 or newer; in a container, a profile that lets landlock_create_ruleset through"
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _TELL_VERSION = 1  # of _CREATE
 _SINCE_VERSION = 4  # of Landlock: it knows of TCP

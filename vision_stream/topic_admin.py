@@ -96,14 +96,9 @@ async def settings_of(names: Sequence[str], kafka: KafkaSettings) -> dict[str, d
 async def _reachable(kafka: KafkaSettings, wait_s: float, deadline: float) -> None:
     # Asked connection by connection: aiokafka's clients log an error for every try, and keep its reason to themselves.
     while failures := await _failures(kafka):
-        servers = ", ".join(kafka.bootstrap_servers)
         for error in failures:
             if is_refusal(error):
-                raise DependencyError(
-                    f"Kafka at {servers} refused the user or the password",
-                    remedy="correct kafka.security (config/kafka.yaml, or ALGO_KAFKA_SECURITY_...)",
-                    error_id="VS-102",
-                ) from error
+                raise refused(kafka) from error
         if time.monotonic() >= deadline:
             raise unreachable(kafka, reason(failures[0]), within_s=wait_s) from failures[0]
         await asyncio.sleep(min(EVERY_S, max(0.0, deadline - time.monotonic())))
@@ -141,6 +136,16 @@ async def hindrance(server: str, kafka: KafkaSettings, *, within_s: float) -> Ex
 def is_refusal(error: Exception) -> bool:
     """Of the user or the password."""
     return isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed)
+
+
+def refused(kafka: KafkaSettings) -> DependencyError:
+    """The error where a server's ``hindrance`` is one."""
+    servers = ", ".join(kafka.bootstrap_servers)
+    return DependencyError(
+        f"Kafka at {servers} refused the user or the password",
+        remedy="correct kafka.security (config/kafka.yaml, or ALGO_KAFKA_SECURITY_...)",
+        error_id="VS-102",
+    )
 
 
 def reason(error: Exception) -> str:

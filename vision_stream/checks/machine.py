@@ -15,7 +15,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from packaging.requirements import Requirement
 
 from vision_stream.checks.finding import WITHIN_S, Finding
-from vision_stream.confined import can_confine
+from vision_stream.confined import CONFINING, can_confine
 from vision_stream.own_thread import in_own_thread
 from vision_stream.redaction import redact_url
 from vision_stream.settings import Settings
@@ -149,8 +149,7 @@ async def sandbox(settings: Settings) -> Finding:
     if can_confine():
         return Finding("sandbox", "ok", "decoders of cameras that came over the API are confined (Landlock)")
     text = "no Landlock for TCP here: decoders of cameras that came over the API are guarded by their relay alone"
-    remedy = "Linux 6.7 or newer; in a container, a profile that lets landlock_create_ruleset through"
-    return Finding("sandbox", "note", text, remedy)
+    return Finding("sandbox", "note", text, CONFINING)
 
 
 async def gateway_port(settings: Settings) -> Finding:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from vision_stream.checks.finding import WITHIN_S, Finding
 from vision_stream.redaction import mask, redact_url
 from vision_stream.settings import Settings
-from vision_stream.topic_admin import Seen, hindrance, is_refusal, look, reason
+from vision_stream.topic_admin import Seen, hindrance, is_refusal, look, reason, refused
 from vision_stream.topics import TopicSpec, specs
 
 
@@ -26,8 +26,8 @@ async def kafka(settings: Settings) -> Finding:
     failures = {server: error for server, error in zip(servers, found, strict=True) if error is not None}
     where = ", ".join(servers)
     if any(map(is_refusal, failures.values())):
-        remedy = "correct kafka.security (config/kafka.yaml, or ALGO_KAFKA_SECURITY_...)"
-        return Finding("kafka", "wrong", f"Kafka at {where} refused the user or the password", remedy, 3)
+        error = refused(settings.kafka)
+        return Finding("kafka", "wrong", error.what, error.remedy, error.exit_code)
     if len(failures) == len(servers):
         why = mask(reason(next(iter(failures.values()))))
         remedy = "start it (`vision-stream broker`), or set ALGO_KAFKA_BOOTSTRAP_SERVERS"

@@ -292,7 +292,7 @@ class KeyPool:
     ) -> None:
         """A 429: the key cools for ``retry_after`` seconds, twice that when it comes again; else a grown cooldown."""
         self._of(lease).limits.refused(now, retry_after)
-        self._cool(lease, now, min(retry_after or 0.0, MAX_RETRY_AFTER_S), reason)
+        self._cool(lease, now, min(retry_after or 0.0, MAX_RETRY_AFTER_S), reason, most=self._max_cooldown)
 
     def report_unauthorized(self, lease: Lease, now: float, reason: str = "unauthorized") -> bool:
         """The provider refuses the key itself; True when that was news."""
@@ -302,7 +302,7 @@ class KeyPool:
         lease.leave(now, rests_until=now + self._max_cooldown)  # all will have heard of it by then
         return key.disable(reason)
 
-    def _cool(self, lease: Lease, now: float, floor: float, reason: str, most: float | None = None) -> None:
+    def _cool(self, lease: Lease, now: float, floor: float, reason: str, *, most: float) -> None:
         key = self._of(lease)
         key.end(lease, now)
         key.success.add(False, now)
@@ -310,7 +310,7 @@ class KeyPool:
             # One of many in flight when the key began to cool: not one more failure in a row.
             key.cooling_until = max(key.cooling_until, now + floor)
         else:
-            cooldown = self._cooldown(key, floor, self._max_cooldown if most is None else most)
+            cooldown = self._cooldown(key, floor, most)
             at_limit = not key.failures and floor > 0 and key.limits.explains(cooldown)
             key.cool(now=now, until=now + cooldown, reason=reason, at_limit=at_limit)
             key.cooldowns += 1

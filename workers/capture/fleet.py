@@ -39,7 +39,7 @@ class _Running:
 
 
 @dataclass(frozen=True)
-class _Refused:
+class _Unwatched:
     camera: CameraSettings
     why: str
     telling: asyncio.Task[None]
@@ -57,7 +57,7 @@ class Fleet:
         self._hire = hire
         self._refused = refused
         self._running: dict[str, _Running] = {}
-        self._unwatched: dict[str, _Refused] = {}
+        self._unwatched: dict[str, _Unwatched] = {}
         self._tasks = Background()
         self._changing = False
         self._moved = asyncio.Event()  # a camera has ended, or the cameras are others now
@@ -82,7 +82,7 @@ class Fleet:
         gone = [known for known in self._running if known not in wanted]
         new = [each for each in wanted.values() if (run := self._running.get(each.id)) is None or run.camera != each]
         for camera_id in self._unwatched.keys() - wanted.keys():
-            self._unwatched.pop(camera_id).telling.cancel()
+            self._no_longer_tell(camera_id)
         self._changing = True
         try:
             done = await asyncio.gather(  # one that is slow to stop, or fails, does not hold up the others
@@ -139,8 +139,7 @@ class Fleet:
             if known is None:
                 self._refuse(camera, str(error))
             return
-        if (refused := self._unwatched.pop(camera.id, None)) is not None:
-            refused.telling.cancel()
+        self._no_longer_tell(camera.id)
         if known is not None:
             await _stopped(known, "the camera starts again as it is configured now")
         self._launch(camera, worker)
@@ -150,10 +149,13 @@ class Fleet:
         before = self._unwatched.get(camera.id)
         if before is not None and (before.camera, before.why) == (camera, why):
             return  # it is told of, with since when
-        if before is not None:
-            before.telling.cancel()
+        self._no_longer_tell(camera.id)
         telling = self._tasks.spawn(self._refused(camera, why), name=f"camera {camera.id} cannot be watched")
-        self._unwatched[camera.id] = _Refused(camera, why, telling)
+        self._unwatched[camera.id] = _Unwatched(camera, why, telling)
+
+    def _no_longer_tell(self, camera_id: str) -> None:
+        if (unwatched := self._unwatched.pop(camera_id, None)) is not None:
+            unwatched.telling.cancel()
 
 
 async def _stopped(running: _Running, reason: str | None) -> None:

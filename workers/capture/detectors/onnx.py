@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -49,7 +48,7 @@ class OnnxDetector:
         self._keep = np.array(sorted(chosen) or range(1000), dtype=np.int64)
         self._settings = settings
         self._room = threading.BoundedSemaphore(self.batching.at_once)  # more would only share the same cores
-        self._preparing = ThreadPoolExecutor(min(PREPARING, os.cpu_count() or 1), thread_name_prefix="prepare")
+        self._preparing = ThreadPoolExecutor(min(PREPARING, usable_cores()), thread_name_prefix="prepare")
 
     def detect(self, frame: Picture) -> Objects:
         """See ``Detector``."""
@@ -75,7 +74,7 @@ class OnnxDetector:
 
     def _run(self, tensor: NDArray[Any]) -> NDArray[Any]:
         with self._room:
-            return _run(self._session, self._file, tensor)
+            return _infer(self._session, self._file, tensor)
 
     def _read(self, output: NDArray[Any], fit: Fit, frame: Picture) -> Objects:
         found = read_head(
@@ -110,13 +109,13 @@ def _seconds(session: Any, file: OnnxFile) -> float:
     best, begun = math.inf, time.perf_counter()
     for _ in range(TRIALS):
         started = time.perf_counter()
-        _run(session, file, tensor)
+        _infer(session, file, tensor)
         best = min(best, time.perf_counter() - started)
         if time.perf_counter() - begun > TRIALS_S:
             break
     return best
 
 
-def _run(session: Any, file: OnnxFile, tensor: NDArray[Any]) -> NDArray[Any]:
+def _infer(session: Any, file: OnnxFile, tensor: NDArray[Any]) -> NDArray[Any]:
     output: Any = session.run(None, {file.input_name: tensor})[0]
     return output

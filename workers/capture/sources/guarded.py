@@ -18,7 +18,7 @@ import structlog
 
 from vision_stream.api_networks import NEVER, Network, Resolve, system_resolver
 from vision_stream.api_sources import GUARDED, stream_target
-from vision_stream.confined import can_confine
+from vision_stream.confined import CONFINING, can_confine
 from vision_stream.errors import ConfigError
 from vision_stream.redaction import redact_url
 from workers.capture.sources.base import Frame, Link, SourceError
@@ -93,7 +93,7 @@ def _tell_where_unconfined() -> None:
         _log.warning(
             "decoders of cameras that came over the API are not confined: this system has no Landlock for TCP; their "
             "relay alone keeps them from other hosts",
-            remedy="Linux 6.7 or newer, and a container profile that lets landlock_create_ruleset through",
+            remedy=CONFINING,
         )
 
 
