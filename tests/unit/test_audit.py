@@ -17,6 +17,7 @@ from vision_stream.messages import (
     CameraMessage,
     GroupAssessment,
     decode,
+    encode,
 )
 from vision_stream.settings import KeySettings, LLMSettings
 from vision_stream.simulators.llm.calls import Call
@@ -108,6 +109,18 @@ def test_an_outcome_that_came_twice_is_a_repeat_and_its_calls_are_counted(run: R
     assert report.ok
     assert report.repeats == {"risk_assessment_results": 1, "llm_calls": 1}
     assert set(run.found(strict=True)) == {"I11"}
+
+
+def test_a_call_of_which_two_handlers_told_is_one_beside_the_call_log_and_another_call_is_one_more(run: Run):
+    calls = run.report().counts["llm_calls_of_outcomes"]
+    results = run.topics["risk_assessment_results"]
+    told = decode(results[4].value, Assessed)
+    results.append(results[4]._replace(offset=len(results)))
+    assert run.report().counts["llm_calls_of_outcomes"] == calls
+
+    another = encode(replace(told, latency_s=told.latency_s + 0.1))
+    results.append(results[4]._replace(offset=len(results), value=another))
+    assert run.report().counts["llm_calls_of_outcomes"] == calls + told.attempts
 
 
 def test_a_group_with_two_different_tasks_is_found(run: Run):
